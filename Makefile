@@ -1,0 +1,47 @@
+# The environment is built in .venv from the lock files; no other tool than make and Python 3.11+ is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
+
+.PHONY: help install up test check lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## the environment that `truycap` runs in
+
+up: install  ## everything on this machine; options: make up ARGS="--port 9000"
+	@$(BIN)/truycap up $(ARGS)
+
+test: $(VENV)/.installed-dev  ## all checks and tests; options: make test ARGS="-k visits"
+	@BIN=$(BIN) scripts/check
+	@$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.installed-dev  ## style, types and imports alone
+	@BIN=$(BIN) scripts/check
+
+lock:  ## the lock files anew, from pyproject.toml (needs uv)
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group dev --output-file requirements-dev.lock
+
+clean:  ## remove the environment
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "truycap needs Python 3.11 or newer; $(PYTHON) is older or missing. Try: make PYTHON=python3.12 up" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "Python's venv module is incomplete here. On Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing truycap's environment in $(VENV) ..."
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "Installing the test tools in $(VENV) ..."
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
