@@ -1,0 +1,31 @@
+"""The last step of a batch: one script changes the read model and acknowledges the batch, or does nothing."""
+
+from collections.abc import Iterable
+
+from redis.asyncio import Redis
+
+from services.counter.batch import Batch
+from services.counter.changes import Command, Word
+from services.counter.lease import FencedError, epoch_key
+from shared import metrics
+from shared.redis import script
+from shared.streams import GROUP, events_key
+
+_SCRIPT = script("services.counter", "apply.lua")
+
+
+async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Iterable[Command]) -> bool:
+    """Whether this call applied the batch: False where it had been applied before.
+
+    FencedError where the shard has passed to another counter; then nothing was changed.
+    """
+    words: list[Word] = [GROUP, epoch, len(batch.entries), *(str(entry.id) for entry in batch.entries)]
+    for command in commands:
+        words.append(len(command))
+        words.extend(command)
+    with metrics.APPLY_SECONDS.time():
+        # Not EVALSHA: a script that Redis forgot (a restart) would have to be sent again on the one path that must work.
+        acknowledged = await redis.eval(_SCRIPT, 2, events_key(batch.shard), epoch_key(batch.shard), *words)
+    if acknowledged == -1:
+        raise FencedError
+    return bool(acknowledged)

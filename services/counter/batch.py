@@ -1,0 +1,40 @@
+"""A batch: exactly the entries that are pending for one consumer, in stream order."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import blake2b
+from typing import NamedTuple
+
+from shared.events import StreamEvent
+from shared.streams import Entry, EntryId, Malformed, decode_entry
+
+
+class Position(NamedTuple):
+    """Where an event stands on its shard's stream: an entry, and the event's number within it, from 0."""
+
+    entry: EntryId
+    number: int
+
+
+class Batch:
+    """The entries of one shard that are counted together. recovered: another consumer may have begun on them."""
+
+    def __init__(self, shard: int, entries: Sequence[Entry], *, recovered: bool = False) -> None:
+        self.shard = shard
+        self.entries = entries
+        self.recovered = recovered
+
+    @cached_property
+    def token(self) -> str:
+        """What the store knows the batch by: the same for the same entries, whoever inserts them."""
+        ids = " ".join(str(entry.id) for entry in self.entries)
+        return f"{self.shard}:{blake2b(ids.encode(), digest_size=16).hexdigest()}"
+
+    @cached_property
+    def events(self) -> list[tuple[Position, StreamEvent | Malformed]]:
+        """What the entries hold, decoded, with its position."""
+        return [
+            (Position(entry.id, number), event)
+            for entry in self.entries
+            for number, event in enumerate(decode_entry(entry))
+        ]

@@ -1,0 +1,132 @@
+"""What a batch changes in the read model, as ordinary Redis commands. Pure: the apply script executes them.
+
+Counts come from the stored rows alone, so that the read model can only say what ClickHouse says. Presence comes from
+the events.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from services.counter.batch import Batch
+from services.counter.enrich import Outcome, Seen, State
+from services.counter.rows import BOT, PAGEVIEW, Row
+from shared.events import Source
+from shared.readmodel import (
+    ONLINE_MS,
+    VISIT_MS,
+    Measure,
+    Presence,
+    counted_periods,
+    counts_field,
+    counts_key,
+    presence_key,
+    ratings_field,
+    ratings_key,
+    readers_key,
+    views_key,
+    visitor_member,
+    votes_field,
+    votes_key,
+)
+from shared.streams import dead_key, delivery_key
+
+Word = str | int | bytes
+Command = Sequence[Word]
+
+_WEEK_SECONDS = 7 * 86_400
+_MEMBERS_PER_COMMAND = 1000
+
+
+def changes(batch: Batch, rows: Sequence[Row], outcome: Outcome, state: State) -> Iterator[Command]:
+    """All commands of a batch; rows: as they are stored."""
+    shard = batch.shard
+    yield from count_changes(shard, rows)
+    yield from rating_changes(shard, rows)
+    yield from presence_changes(shard, outcome, state)
+    yield from reader_changes(shard, outcome)
+    yield from delivery_changes(batch, len(rows), outcome)
+
+
+def count_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
+    """Visits and page views by period, views by item."""
+    per_day: Counter[tuple[str, object, bool]] = Counter()
+    views: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        if row.type == PAGEVIEW and row.kind != BOT:
+            per_day[row.site, row.date, bool(row.visit)] += 1
+            views[row.site, row.item] += 1
+    totals: Counter[tuple[str, str]] = Counter()
+    for (site, day, visit), number in per_day.items():
+        for period in counted_periods(day):  # type: ignore[arg-type]
+            totals[site, counts_field(Measure.PAGEVIEWS, period)] += number
+            if visit:
+                totals[site, counts_field(Measure.VISITS, period)] += number
+    for (site, field), number in totals.items():
+        yield "HINCRBY", counts_key(shard, site), field, number
+    for (site, item), number in views.items():
+        yield "HINCRBY", views_key(shard, site), item, number
+
+
+def rating_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
+    """Votes by voter, and how many of each score an item has. A changed vote leaves its former score."""
+    for row in rows:
+        if row.type == PAGEVIEW:
+            continue
+        yield "HSET", votes_key(shard, row.site), votes_field(row.item, row.visitor), row.score
+        yield "HINCRBY", ratings_key(shard, row.site), ratings_field(row.item, row.score), 1
+        if row.previous:
+            yield "HINCRBY", ratings_key(shard, row.site), ratings_field(row.item, row.previous), -1
+
+
+def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Command]:
+    """Each visitor into the set of what they are now, and out of the others; the sets cut at the visit window."""
+    for (site, source), latest in outcome.latest.items():
+        by_presence: dict[Presence, list[tuple[int, Seen]]] = {presence: [] for presence in Presence}
+        for visitor, seen in state.seen[site, source].items():
+            by_presence[seen.presence].append((visitor, seen))
+        for presence in Presence:
+            key = presence_key(shard, site, presence, source)
+            others = [visitor_member(v) for other in Presence if other is not presence for v, _ in by_presence[other]]
+            for part in _parts(others):
+                yield "ZREM", key, *part
+            words = [word for v, seen in by_presence[presence] for word in (seen.at, visitor_member(v))]
+            for part in _parts(words):
+                yield "ZADD", key, *part
+            yield "ZREMRANGEBYSCORE", key, "-inf", f"({latest - VISIT_MS}"
+            # Longer than any outage during which events wait: they find who was seen before it.
+            yield "EXPIRE", key, _WEEK_SECONDS
+
+
+def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:
+    """Who has an item open."""
+    for (site, item), who in outcome.readers.items():
+        key = readers_key(shard, site, item)
+        gone = [visitor_member(visitor) for visitor, at in who.items() if at is None]
+        here = [word for visitor, at in who.items() if at is not None for word in (at, visitor_member(visitor))]
+        for part in _parts(gone):
+            yield "ZREM", key, *part
+        for part in _parts(here):
+            yield "ZADD", key, *part
+        yield "ZREMRANGEBYSCORE", key, "-inf", f"({outcome.latest[site, Source.LIVE] - ONLINE_MS}"
+        yield "EXPIRE", key, 2 * ONLINE_MS // 1000
+
+
+def delivery_changes(batch: Batch, counted: int, outcome: Outcome) -> Iterator[Command]:
+    """The counter's side of the delivery identity, dead letters, and how far the shard is applied."""
+    key = delivery_key(batch.shard)
+    yield "HINCRBY", key, "counted", counted + outcome.presence_only
+    yield "HINCRBY", key, "presence", outcome.presence_only
+    for reason, number in Counter(reason for _, reason in outcome.rejected).items():
+        yield "HINCRBY", key, f"rejected:{reason}", number
+    for letter in outcome.dead:
+        yield "HINCRBY", key, "dead", letter.events
+        yield (
+            *("XADD", dead_key(batch.shard), "*", "reason", letter.reason, "n", letter.events),
+            *("entry", str(letter.position.entry), "index", letter.position.number, "payload", letter.payload),
+        )
+    yield "HSET", key, "applied", str(batch.entries[-1].id)
+
+
+def _parts(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+    for start in range(0, len(words), _MEMBERS_PER_COMMAND):
+        yield words[start : start + _MEMBERS_PER_COMMAND]

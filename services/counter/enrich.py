@@ -1,0 +1,219 @@
+"""From the events of a batch to what is counted. A pure function of the batch, the sites and the state before it.
+
+The state (who was seen when, who voted what) is changed by nothing but applying a batch, so whoever computes a batch
+again computes the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from services.counter.agents import Agent, recognise
+from services.counter.batch import Batch, Position
+from services.counter.rows import BOT, GUEST, MEMBER, PAGEVIEW, RATING, Row
+from shared.calendar import local
+from shared.events import Kind, Source, StreamEvent
+from shared.readmodel import VISIT_MS, Presence
+from shared.sites import Site, Sites
+from shared.streams import Malformed, encode_event
+
+ID_BYTES = 16
+OLDEST_MS = 946_684_800_000
+"""2000-01-01: no event is older, not even an imported one."""
+FUTURE_MS = 10 * 60 * 1000
+"""How far an ingest's clock may be ahead of Redis's."""
+OVERTAKEN_MS = 1000
+"""A leave this soon after its visitor was seen is the page before, whose leave was overtaken by the next page's view."""
+
+VoteKey = tuple[str, str, int]
+"""(site, item, voter)"""
+
+
+class Seen(NamedTuple):
+    """When a visitor was last seen (ms), and as what."""
+
+    at: int
+    presence: Presence
+
+
+@dataclass
+class State:
+    """What earlier batches left behind, as far as this batch needs it; moved on while the batch is computed.
+
+    seen: by (site, source), then visitor. votes: the voter's score now.
+    """
+
+    seen: dict[tuple[str, Source], dict[int, Seen]] = field(default_factory=dict)
+    votes: dict[VoteKey, int] = field(default_factory=dict)
+
+
+class DeadLetter(NamedTuple):
+    """What cannot be counted as it is. reason: from a closed list; events: how many it stands for; payload: as read."""
+
+    position: Position
+    reason: str
+    events: int
+    payload: bytes
+
+
+class Rejected(NamedTuple):
+    """An event that is not counted. reason: from a closed list."""
+
+    position: Position
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What a batch comes to.
+
+    rows: to be stored; rejected: what is not counted, and why; dead: to be dead-lettered; presence_only: how many
+    pings and leaves there were; readers: last seen (ms) by (site, item), then visitor, None for who left; latest: the
+    batch's latest time by (site, source), in ms.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    presence_only: int = 0
+    readers: dict[tuple[str, str], dict[int, int | None]] = field(default_factory=dict)
+    latest: dict[tuple[str, Source], int] = field(default_factory=dict)
+
+    def keep(self, written: Mapping[Position, Row]) -> None:
+        """Let the rows that are stored already stand, whatever this computation says of their events."""
+        self.rows = [row for row in self.rows if row.position not in written] + list(written.values())
+        self.rejected = [rejected for rejected in self.rejected if rejected.position not in written]
+        self.dead = [letter for letter in self.dead if letter.position not in written]
+
+
+class Arrival(NamedTuple):
+    """An event that may be counted, with its position and its site."""
+
+    position: Position
+    event: StreamEvent
+    site: Site
+
+
+def sort_out(batch: Batch, sites: Sites, outcome: Outcome) -> list[Arrival]:
+    """The events that may be counted; all others go to the outcome with their reason."""
+    arrivals = []
+    for position, event in batch.events:
+        if isinstance(event, Malformed):
+            outcome.dead.append(DeadLetter(position, event.reason, event.events, event.payload))
+        elif (site := sites.get(event.site)) is None or sites.shard(event.site) != batch.shard:
+            reason = "unknown_site" if site is None else "wrong_shard"
+            outcome.dead.append(DeadLetter(position, reason, 1, encode_event(event)))
+        elif event.kind in (Kind.PAGEVIEW, Kind.RATING) and len(event.id) != ID_BYTES:
+            outcome.dead.append(DeadLetter(position, "undecodable", 1, encode_event(event)))
+        elif event.time < OLDEST_MS:
+            outcome.rejected.append(Rejected(position, "too_old"))
+        elif event.time > position.entry.ms + FUTURE_MS:
+            outcome.rejected.append(Rejected(position, "in_the_future"))
+        else:
+            arrivals.append(Arrival(position, event, site))
+    return arrivals
+
+
+def enrich(
+    batch: Batch,
+    arrivals: list[Arrival],
+    state: State,
+    stored: Mapping[tuple[str, bytes], Position],
+    outcome: Outcome,
+) -> None:
+    """Compute the rows of a batch and move the state on.
+
+    stored: the first position of events of resent ids that the store has already, by (site, id).
+    """
+    first: dict[tuple[str, bytes], Position] = {}
+    for position, event, site in arrivals:
+        agent = recognise(event.agent)
+        if event.kind in (Kind.PING, Kind.LEAVE):
+            outcome.presence_only += 1
+            _see(event, agent, state, outcome)
+            continue
+        key = (event.site, event.id)
+        earlier = stored.get(key) if event.attempt else None
+        if key in first or (earlier is not None and earlier < position):
+            outcome.rejected.append(Rejected(position, "duplicate"))
+            continue
+        first[key] = position
+        if event.kind is Kind.PAGEVIEW:
+            visit = _see(event, agent, state, outcome)
+            outcome.rows.append(_row(batch.shard, position, event, site, agent, visit=visit))
+        else:
+            if agent.bot:
+                outcome.rejected.append(Rejected(position, "vote_of_a_bot"))
+                continue
+            vote = (event.site, event.item, event.visitor)
+            previous = state.votes.get(vote, 0)
+            state.votes[vote] = event.score
+            outcome.rows.append(_row(batch.shard, position, event, site, agent, previous=previous))
+
+
+def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bool:
+    """Note the visitor's presence; whether a page view of it now begins a visit."""
+    where = (event.site, event.source)
+    visitors = state.seen.setdefault(where, {})
+    before = visitors.get(event.visitor)
+    outcome.latest[where] = max(outcome.latest.get(where, 0), event.time)
+    if event.kind is Kind.LEAVE:
+        _leave(event, before, visitors, outcome)
+        return False
+    if agent.bot:
+        presence = Presence.BOT
+    elif event.member or (event.kind is Kind.PING and before and before.presence is Presence.MEMBER):
+        presence = Presence.MEMBER
+    else:
+        presence = Presence.GUEST
+    visitors[event.visitor] = Seen(max(event.time, before.at if before else 0), presence)
+    if not agent.bot and event.source is Source.LIVE:
+        outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = event.time
+    return not agent.bot and (before is None or event.time - before.at > VISIT_MS)
+
+
+def _leave(event: StreamEvent, before: Seen | None, visitors: dict[int, Seen], outcome: Outcome) -> None:
+    if event.source is Source.LIVE:
+        outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = None
+    if before and event.time - before.at >= OVERTAKEN_MS:
+        visitors[event.visitor] = Seen(event.time, Presence.LEFT)
+
+
+def _row(
+    shard: int,
+    position: Position,
+    event: StreamEvent,
+    site: Site,
+    agent: Agent,
+    *,
+    visit: bool = False,
+    previous: int = 0,
+) -> Row:
+    there = local(event.time, site.zone)
+    return Row(
+        shard=shard,
+        entry_ms=position.entry.ms,
+        entry_seq=position.entry.seq,
+        entry_index=position.number,
+        id=UUID(bytes=event.id),
+        type=PAGEVIEW if event.kind is Kind.PAGEVIEW else RATING,
+        source=event.source,
+        site=event.site,
+        time=event.time,
+        date=there.date,
+        hour=there.hour,
+        item=event.item,
+        title=event.title,
+        visitor=event.visitor,
+        kind=BOT if agent.bot else MEMBER if event.member else GUEST,
+        visit=visit,
+        bot=agent.bot,
+        browser=agent.browser,
+        system=agent.system,
+        country=event.country,
+        referrer=event.referrer,
+        score=event.score,
+        previous=previous,
+        agent=event.agent,
+    )

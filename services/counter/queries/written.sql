@@ -1,0 +1,10 @@
+-- The rows of a batch that an earlier attempt has written already, in the order of the table's columns.
+SELECT
+    shard, entry_ms, entry_seq, entry_index, id, CAST(type AS Int8), CAST(source AS Int8), site,
+    toUnixTimestamp64Milli(time), date, hour, item, title, visitor, CAST(kind AS Int8), visit, bot, browser, system,
+    country, referrer, score, previous, agent
+FROM events
+WHERE shard = {shard:UInt16}
+  AND site IN {sites:Array(String)}
+  AND time BETWEEN {from:DateTime64(3, 'UTC')} AND {to:DateTime64(3, 'UTC')}
+  AND (entry_ms, entry_seq) BETWEEN ({first_ms:UInt64}, {first_seq:UInt32}) AND ({last_ms:UInt64}, {last_seq:UInt32})

@@ -1,0 +1,41 @@
+"""The store as the counter sees it: outages are waited for, for they are no fault of any event."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import stamina
+
+from shared import log, metrics
+from shared.clickhouse import ClickHouse, Row
+from shared.errors import StoreError
+
+logger = log.get(__name__)
+
+
+class PatientStore:
+    """Repeats a statement until the store has done it. Errors that no repetition mends are raised as they are."""
+
+    def __init__(self, store: ClickHouse, shard: int) -> None:
+        self._store = store
+        self._shard = shard
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        async for attempt in self._attempts():
+            with attempt:
+                return await self._store.query(sql, parameters)
+        raise AssertionError("attempts never end")
+
+    async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+        async for attempt in self._attempts():
+            with attempt, metrics.INSERT_SECONDS.time():
+                await self._store.insert(table, columns, settings)
+
+    def _attempts(self) -> AsyncIterator[stamina.Attempt]:
+        return stamina.retry_context(on=self._may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0)
+
+    def _may_pass(self, error: Exception) -> bool:
+        if not (isinstance(error, StoreError) and error.retry):
+            return False
+        metrics.RETRIES.labels(str(self._shard)).inc()
+        logger.warning("the store failed and is tried again", shard=self._shard, error=error.message)
+        return True

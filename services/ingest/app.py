@@ -1,0 +1,69 @@
+"""The ingest service: its parts put together."""
+
+import time
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from redis.exceptions import RedisError
+
+from services.ingest.collect import Addresses, Collect
+from services.ingest.pipeline import Pipeline, RateLimit
+from services.ingest.publish import COMMIT_SECONDS, Publisher
+from services.ingest.visitor import Salts
+from shared import redis as shared_redis
+from shared.http import Routes
+from shared.settings import Settings
+from shared.sites import Sites
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Ingest:
+    """The running service. Everything it holds is opened by `start` and closed by `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sites: Sites,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        new_id: Callable[[], UUID] = uuid4,
+    ) -> None:
+        self._settings = settings
+        self._redis = shared_redis.client(settings.redis_url, timeout=COMMIT_SECONDS)
+        self._salts = Salts(self._redis, now_ms)
+        self._publishers: list[Publisher] = []
+        self._collect = Collect(
+            pipeline=Pipeline(sites, RateLimit(settings.rate_limit), self._salts.today),
+            publishers=self._publishers,
+            sites=sites,
+            addresses=Addresses(settings.trusted_proxies),
+            max_body_bytes=settings.max_body_bytes,
+            now_ms=now_ms,
+            new_id=new_id,
+        )
+
+    @property
+    def routes(self) -> Routes:
+        return self._collect.routes
+
+    async def start(self) -> None:
+        await shared_redis.check_server(self._redis, self._settings.redis_url)
+        await self._salts.start()
+        self._publishers.extend(Publisher(self._redis, shard) for shard in range(self._settings.shards))
+
+    async def stop(self) -> None:
+        await self._salts.stop()
+        for publisher in self._publishers:
+            await publisher.stop()
+        await self._redis.aclose()
+
+    async def ready(self) -> str | None:
+        """What keeps events from being accepted, None where nothing does."""
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError) as error:
+            return f"Redis does not answer: {error}"
+        return None

@@ -1,0 +1,183 @@
+"""The paths on which events arrive: POST /v1/events and GET /v1/pixel.gif. Plain RSGI handlers, for they carry the load."""
+
+import base64
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import msgspec
+
+from services.ingest.errors import InvalidError, MethodNotAllowedError, TooLargeError
+from services.ingest.pipeline import Pipeline, Request
+from services.ingest.publish import Publisher
+from shared import metrics
+from shared.errors import SetupError, TruycapError
+from shared.events import PageView, StreamEvent
+from shared.http import JSON, Headers, Protocol_, RequestHeaders, Routes, Scope, answer_error
+from shared.sites import Sites
+
+PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+"""A transparent GIF of one pixel."""
+_PIXEL_HEADERS: Headers = [("content-type", "image/gif"), ("cache-control", "no-store")]
+_ONE_ACCEPTED = b'{"accepted":1}'
+_PREFLIGHT: Headers = [
+    ("access-control-allow-methods", "POST"),
+    ("access-control-allow-headers", "content-type"),
+    ("access-control-max-age", "86400"),
+]
+
+
+class Collect:
+    """The handlers, with the pipeline they ask and the publishers they hand over to, by shard."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        publishers: list[Publisher],
+        sites: Sites,
+        addresses: "Addresses",
+        max_body_bytes: int,
+        now_ms: Callable[[], int],
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._pipeline = pipeline
+        self._publishers = publishers
+        self._sites = sites
+        self._addresses = addresses
+        self._max_body_bytes = max_body_bytes
+        self._now_ms = now_ms
+        self._new_id = new_id
+
+    @property
+    def routes(self) -> Routes:
+        return Routes({"/v1/events": self.events, "/v1/pixel.gif": self.pixel})
+
+    async def events(self, scope: Scope, proto: Protocol_) -> int:
+        """202 once the XADD that holds the events has returned."""
+        headers = scope.headers
+        origin = headers.get("origin")
+        cors = _cors(origin)
+        try:
+            if scope.method == "OPTIONS":
+                proto.response_empty(204, [*cors, *_PREFLIGHT])
+                return 204
+            if scope.method != "POST":
+                raise MethodNotAllowedError("Send events with POST.")
+            body = await self._body(headers, proto)
+            events = self._pipeline.from_body(body, self._request(scope, headers, origin or ""))
+            await self._publish(events)
+        except TruycapError as error:
+            metrics.REFUSED.labels(error.code).inc()
+            return answer_error(proto, error, cors)
+        accepted = _ONE_ACCEPTED if len(events) == 1 else b'{"accepted":%d}' % len(events)
+        proto.response_bytes(202, [*JSON, *cors], accepted)
+        return 202
+
+    async def pixel(self, scope: Scope, proto: Protocol_) -> int:
+        """A page view for pages without JavaScript: ?site=&url=, the url from the Referer where it is not given."""
+        headers = scope.headers
+        try:
+            if scope.method != "GET":
+                raise MethodNotAllowedError("The pixel is an image: use GET.")
+            query = parse_qs(scope.query_string)
+            referer = headers.get("referer") or ""
+            view = msgspec.convert(
+                {
+                    "type": "pageview",
+                    "site": query.get("site", [""])[0],
+                    "url": query.get("url", [referer])[0],
+                    "id": self._new_id(),
+                },
+                PageView,
+            )
+            await self._publish(self._pipeline.from_events([view], self._request(scope, headers, referer)))
+        except msgspec.ValidationError:
+            return self._refuse(proto, InvalidError("Write /v1/pixel.gif?site=ID&url=ADDRESS-OF-THE-PAGE."))
+        except TruycapError as error:
+            return self._refuse(proto, error)
+        proto.response_bytes(200, _PIXEL_HEADERS, PIXEL)
+        return 200
+
+    def _refuse(self, proto: Protocol_, error: TruycapError) -> int:
+        metrics.REFUSED.labels(error.code).inc()
+        return answer_error(proto, error)
+
+    async def _publish(self, events: list[StreamEvent]) -> None:
+        if len(events) == 1:
+            await self._publishers[self._sites.shard(events[0].site)].publish(events)
+            return
+        by_shard: dict[int, list[StreamEvent]] = {}
+        for event in events:
+            by_shard.setdefault(self._sites.shard(event.site), []).append(event)
+        waiting = [self._publishers[shard].publish(part) for shard, part in by_shard.items()]
+        failed = [error for done in waiting if (error := await _outcome(done))]
+        if failed:
+            raise failed[0]
+
+    async def _body(self, headers: RequestHeaders, proto: Protocol_) -> bytes:
+        length = headers.get("content-length")
+        if length and length.isdigit():
+            if int(length) > self._max_body_bytes:
+                raise self._too_large()
+            return await proto()
+        body = b""
+        async for chunk in proto:
+            body += chunk
+            if len(body) > self._max_body_bytes:
+                raise self._too_large()
+        return body
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
+
+    def _request(self, scope: Scope, headers: RequestHeaders, origin: str) -> Request:
+        return Request(
+            origin=origin,
+            agent=headers.get("user-agent") or "",
+            address=self._addresses.of(scope.client, headers.get("x-forwarded-for")),
+            private=headers.get("sec-gpc") == "1" or headers.get("dnt") == "1",
+            time=self._now_ms(),
+        )
+
+
+async def _outcome(done: "object") -> TruycapError | None:
+    try:
+        await done  # type: ignore[misc]
+    except TruycapError as error:
+        return error
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _cors(origin: str | None) -> tuple[tuple[str, str], ...]:
+    """Any page may read the answer: whether it may count is in the answer. No cookies are involved."""
+    return (("access-control-allow-origin", origin), ("vary", "origin")) if origin else ()
+
+
+class Addresses:
+    """Client addresses. trusted: addresses and networks of proxies, comma-separated, whose X-Forwarded-For is believed."""
+
+    def __init__(self, trusted: str) -> None:
+        try:
+            self._trusted = [ip_network(part.strip(), strict=False) for part in trusted.split(",") if part.strip()]
+        except ValueError as error:
+            raise SetupError(f"TRUYCAP_TRUSTED_PROXIES={trusted!r}: {error}.") from None
+        self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
+
+    def of(self, client: str, forwarded: str | None) -> str:
+        """The address of who sent the request: the last one in the chain of proxies that no trusted proxy has."""
+        address = client.rpartition(":")[0].strip("[]")
+        if forwarded and self._is_trusted(address):
+            for hop in reversed(forwarded.split(",")):
+                address = hop.strip().strip("[]")
+                if not self._is_trusted(address):
+                    break
+        return address
+
+    def _look_up(self, address: str) -> bool:
+        try:
+            return any(ip_address(address) in network for network in self._trusted)
+        except ValueError:
+            return False

@@ -1,0 +1,114 @@
+"""Group commit: all events that arrive while an XADD is under way share the next one.
+
+With Redis at `appendfsync always` an XADD that returned is on disk; sharing it is what makes that affordable. An event
+that comes alone does not wait: there is no linger, only the XADD before it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.ingest.errors import UnavailableError
+from shared import log, metrics
+from shared.events import StreamEvent
+from shared.streams import MAX_ENTRY_EVENTS, delivery_key, encode_entry, events_key
+
+COMMIT_SECONDS = 0.8
+"""How long an XADD may take before everybody who waits is told to send again."""
+MAX_WAITING = 20_000
+"""How many events may wait in memory, per shard."""
+
+logger = log.get(__name__)
+
+
+class Publisher:
+    """The way onto one shard's stream."""
+
+    def __init__(self, redis: "Redis", shard: int) -> None:
+        self._redis = redis
+        self._shard = shard
+        self._waiting: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]] = []
+        self._events_waiting = 0
+        self._wake = asyncio.Event()
+        self._accepted = metrics.ACCEPTED.labels(str(shard))
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"publish-{shard}")
+
+    def publish(self, events: Sequence[StreamEvent]) -> asyncio.Future[None]:
+        """A future that is done when the events are on disk, or has an UnavailableError.
+
+        After an error the events may or may not be on the stream: whoever sends them again keeps their ids and counts
+        up `attempt`.
+        """
+        if self._events_waiting + len(events) > MAX_WAITING:
+            raise UnavailableError("Too many events are waiting for Redis; send again later.")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((events, done))
+        self._events_waiting += len(events)
+        self._wake.set()
+        return done
+
+    async def stop(self) -> None:
+        """Finish what waits, then end."""
+        while self._waiting:
+            await asyncio.sleep(0.01)
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._commit(self._take())
+
+    def _take(self) -> list[tuple[Sequence[StreamEvent], asyncio.Future[None]]]:
+        size = count = 0
+        for events, _ in self._waiting:
+            if count and size + len(events) > MAX_ENTRY_EVENTS:
+                break
+            size += len(events)
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
+    async def _commit(self, group: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]]) -> None:
+        events = [event for part, _ in group for event in part]
+        try:
+            with metrics.GROUP_SECONDS.time():
+                async with (
+                    asyncio.timeout(COMMIT_SECONDS),
+                    self._redis.pipeline(transaction=True) as transaction,
+                ):
+                    transaction.xadd(events_key(self._shard), encode_entry(events))  # type: ignore[arg-type]
+                    transaction.hincrby(delivery_key(self._shard), "accepted", len(events))
+                    await transaction.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning(
+                "Redis did not take a group of events",
+                shard=self._shard,
+                events=len(events),
+                error=str(error),
+            )
+            # Whoever waits behind this group would wait in vain as long again.
+            self._settle(
+                group + self._waiting,
+                UnavailableError("Redis did not take the event in time; send it again."),
+            )
+            self._waiting = []
+            return
+        self._accepted.inc(len(events))
+        metrics.GROUP_EVENTS.observe(len(events))
+        self._settle(group, None)
+
+    def _settle(
+        self, group: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]], error: UnavailableError | None
+    ) -> None:
+        for events, done in group:
+            self._events_waiting -= len(events)
+            if done.done():  # its client went away
+                continue
+            if error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)

@@ -1,0 +1,60 @@
+"""Dates as a site's visitors see them: days, weeks (Monday first), months and years in the site's time zone."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+_QUARTER = 15 * 60 * 1000
+
+
+class Local(NamedTuple):
+    """A site-local date and hour of the day (0 to 23)."""
+
+    date: date
+    hour: int
+
+
+def local(time_ms: int, zone: ZoneInfo) -> Local:
+    """The date and hour that a clock in `zone` shows at `time_ms` (milliseconds since 1970 UTC)."""
+    return _local_quarter(time_ms // _QUARTER, zone)
+
+
+@lru_cache(maxsize=4096)
+def _local_quarter(quarter: int, zone: ZoneInfo) -> Local:
+    # Since 1972 every offset, and every change of one, falls on a quarter of an hour (tz database).
+    there = datetime.fromtimestamp(quarter * _QUARTER / 1000, UTC).astimezone(zone)
+    return Local(there.date(), there.hour)
+
+
+def day_key(day: date) -> str:
+    return day.isoformat()
+
+
+def month_key(day: date) -> str:
+    return day.isoformat()[:7]
+
+
+def year_key(day: date) -> str:
+    return day.isoformat()[:4]
+
+
+class Periods(NamedTuple):
+    """The period keys that sum up to each number of a block, as of one day."""
+
+    today: str
+    yesterday: str
+    week: tuple[str, ...]
+    month: str
+    year: str
+
+
+def periods(today: date) -> Periods:
+    """The periods that a block shows on `today`; the week goes from Monday to today."""
+    return Periods(
+        today=day_key(today),
+        yesterday=day_key(today - timedelta(days=1)),
+        week=tuple(day_key(today - timedelta(days=back)) for back in range(today.weekday() + 1)),
+        month=month_key(today),
+        year=year_key(today),
+    )

@@ -1,0 +1,141 @@
+"""The store. chDB in-process and a ClickHouse server over HTTP are one code path: clickhouse-connect's client.
+
+The driver's synchronous client is called in a thread of its own, one statement at a time; chDB has no other.
+Driver errors become `StoreError` here and nowhere else.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from shared.errors import SetupError, StoreError
+
+T = TypeVar("T")
+Row = Sequence[Any]
+
+DATABASE = "truycap"
+
+# The numbers are ClickHouse's own (src/Common/ErrorCodes.cpp): what no repetition of the same statement will mend.
+_FINAL = frozenset(
+    {
+        *(
+            6,
+            27,
+            36,
+            43,
+            46,
+            47,
+            50,
+            53,
+            62,
+        ),  # parsing, arguments, types, unknown functions and identifiers, syntax
+        *(16, 10, 44, 60, 81, 115),  # unknown columns, tables, databases and settings
+        *(192, 193, 194, 497, 516),  # users, passwords and rights
+    }
+)
+
+
+class Queries(Protocol):
+    """Whatever answers questions from the store: the store itself, or another process that has it open."""
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """The rows of a SELECT; parameters are typed in the SQL as `{name:Type}`. Raises StoreError."""
+        ...
+
+
+class ClickHouse:
+    """An open connection to the store's database."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
+
+    @classmethod
+    async def connect(cls, dsn: str) -> "ClickHouse":
+        """Open the store that the DSN names and create its database where it is missing.
+
+        Raises SetupError for a DSN that names no store, StoreError for a store that does not answer.
+        """
+        return cls(await asyncio.to_thread(_open, dsn))
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        return await self._run(lambda: list(self._client.query(sql, parameters=dict(parameters or {})).result_rows))
+
+    async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement that answers nothing."""
+        await self._run(lambda: self._client.command(sql, parameters=dict(parameters or {})))
+
+    async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+        """Insert columns of equal length as one block. The caller gives the settings, a deduplication token among them."""
+        await self._run(
+            lambda: self._client.insert(
+                table,
+                list(columns.values()),
+                column_names=list(columns),
+                column_oriented=True,
+                settings=dict(settings),
+            )
+        )
+
+    async def close(self) -> None:
+        await self._run(self._client.close)
+        self._thread.shutdown(wait=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except ClickHouseError as error:
+            raise translate(error) from error
+
+
+def format_time(ms: int) -> str:
+    """Milliseconds since 1970 UTC as a DateTime64(3, 'UTC') parameter."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def translate(error: ClickHouseError) -> StoreError:
+    """The driver's error as ours: one line, and whether to try again."""
+    line = " ".join(str(error).split())[:500]
+    code = getattr(error, "code", None)
+    if isinstance(error, OperationalError) and code is None:
+        return StoreError(f"ClickHouse does not answer: {line}")
+    return StoreError(f"ClickHouse: {line}", retry=code not in _FINAL)
+
+
+def _open(dsn: str) -> Client:
+    parts = urlsplit(dsn)
+    if parts.scheme == "chdb":
+        if not parts.path.startswith("/") or parts.netloc:
+            raise SetupError(f"TRUYCAP_CLICKHOUSE_DSN={dsn!r}: for chDB write chdb:///folder, with three slashes.")
+        database = parse_qs(parts.query).get("database", [DATABASE])[-1]
+        options = {"interface": "chdb", "path": parts.path}
+        Path(parts.path).mkdir(parents=True, exist_ok=True)
+    elif parts.scheme in {"http", "https"}:
+        database = parts.path.strip("/") or DATABASE
+        server = urlunsplit((parts.scheme, parts.netloc, "", parts.query, ""))
+        # The driver must not repeat an insert or a DDL on its own: the counter repeats, with the token.
+        options = {
+            "dsn": server,
+            "autogenerate_session_id": False,
+            "query_retries": 0,
+            "send_receive_timeout": 60,
+        }
+    else:
+        raise SetupError(
+            f"TRUYCAP_CLICKHOUSE_DSN={dsn!r}: write http://user:password@host:8123/database or chdb:///folder."
+        )
+    try:
+        client = clickhouse_connect.get_client(**options)
+        client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        client.database = database
+    except ClickHouseError as error:
+        raise translate(error) from error
+    return client

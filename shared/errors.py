@@ -1,0 +1,72 @@
+"""Errors that reach a person: one base class, one JSON shape.
+
+Whoever raises one of these says in one line what is wrong and what to do about it. The HTTP edges answer it as
+`{"error": {"code", "message"}}`, the command line prints the message and exits with `exit_code`.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class TruycapError(Exception):
+    """The base of all errors that are told to a user.
+
+    code: a stable name for programs; status: the HTTP status; exit_code: the command's; retry_after: seconds after
+    which the same request may succeed, or None.
+    """
+
+    code = "internal_error"
+    status = 500
+    exit_code = 1
+    retry_after: int | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+
+    def body(self) -> bytes:
+        """The JSON body of the answer."""
+        return error_body(self.code, self.message)
+
+
+def error_body(code: str, message: str) -> bytes:
+    """The JSON of an error: `{"error": {"code", "message"}}`."""
+    return msgspec.json.encode({"error": {"code": code, "message": message}})
+
+
+class SetupError(TruycapError):
+    """Something that the person who starts truycap must change first: a setting, a port, a folder, a server."""
+
+    code = "setup"
+    exit_code = 2
+
+
+class StoreError(TruycapError):
+    """ClickHouse did not do what was asked.
+
+    retry: True where the same statement may succeed later (an outage, too little memory, too many parts), False where
+    it never will (a table or column that does not exist, a syntax error).
+    """
+
+    code = "store_unavailable"
+    status = 503
+    retry_after = 5
+
+    def __init__(self, message: str, *, retry: bool = True) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
+class UnknownSiteError(TruycapError):
+    """No site of that id is configured."""
+
+    code = "unknown_site"
+    status = 404
+
+    def __init__(self, site: str) -> None:
+        super().__init__(f"There is no site {site[:64]!r} here; the site's id is in truycap.toml under [[site]].")

@@ -1,0 +1,56 @@
+"""Settings of a process: environment variables with the prefix TRUYCAP_. Sites stand in truycap.toml (sites.py)."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import SetupError
+from shared.sites import Sites, load_sites
+
+PREFIX = "TRUYCAP_"
+
+
+class Settings(BaseSettings):
+    """Every field is the variable TRUYCAP_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="the Redis server: redis://, rediss:// or unix://")
+    clickhouse_dsn: str = Field(
+        "http://127.0.0.1:8123/truycap",
+        description="the store: http(s)://user:password@host:port/database or chdb:///path",
+    )
+    config: Path = Field(Path("truycap.toml"), description="the file that names the sites")
+    shards: int = Field(1, ge=1, le=256, description="how many shards the sites are spread over; fixed with the store")
+    rate_limit: int = Field(600, ge=0, description="events that one address may send per minute; 0 for no limit")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="the largest request body that ingest accepts")
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1",
+        description="addresses or networks, comma-separated, whose X-Forwarded-For is believed",
+    )
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def sites(self) -> Sites:
+        """The configured sites; SetupError where the file is missing or broken."""
+        return Sites(load_sites(self.config), self.shards)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of the environment, `overrides` before it; SetupError names the variable that is wrong."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
+            raise SetupError(f"The environment variable {name} is unknown; {hint}")
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise SetupError(f"{name}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None

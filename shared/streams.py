@@ -1,0 +1,128 @@
+"""The Redis stream of a shard: its keys, what an entry holds, its consumer group.
+
+An entry is what one XADD of ingest wrote: all events of one group commit. Its fields are `v` (the version of this
+layout), `n` (how many events) and `events` (a msgpack array of `StreamEvent`). An event's position is
+(shard, entry id, index within the entry).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from shared.events import StreamEvent
+
+VERSION = 1
+GROUP = "counter"
+MAX_ENTRY_EVENTS = 1000
+"""A group commit is cut here, so that a batch of entries stays bounded."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[StreamEvent]).decode
+_decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_one = msgspec.msgpack.Decoder(StreamEvent).decode
+
+
+def shard_key(shard: int, name: str) -> str:
+    """A key of a shard. The hash tag keeps all keys of a shard in one Redis Cluster slot."""
+    return f"{{{shard}}}:{name}"
+
+
+def events_key(shard: int) -> str:
+    """The stream of accepted events; its length is the backlog, for what was applied is deleted."""
+    return shard_key(shard, "events")
+
+
+def dead_key(shard: int) -> str:
+    """The dead-letter stream."""
+    return shard_key(shard, "dead")
+
+
+def delivery_key(shard: int) -> str:
+    """A hash: accepted, counted, dead, rejected:<reason> (numbers of events), applied (the last applied entry id)."""
+    return shard_key(shard, "delivery")
+
+
+class EntryId(NamedTuple):
+    """A stream entry's id, `<ms>-<seq>`; ordered as the stream is."""
+
+    ms: int
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> "EntryId":
+        ms, _, seq = (text.decode() if isinstance(text, bytes) else text).partition("-")
+        return cls(int(ms), int(seq or 0))
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+
+class Entry(NamedTuple):
+    """An entry as it was read."""
+
+    id: EntryId
+    fields: Mapping[bytes, bytes]
+
+
+class Malformed(NamedTuple):
+    """What cannot be decoded. reason: a name from a closed list; events: how many events were in it; payload: as read."""
+
+    reason: str
+    events: int
+    payload: bytes
+
+
+def encode_entry(events: Sequence[StreamEvent]) -> dict[str | bytes, str | bytes | int]:
+    """The fields of the entry that holds these events."""
+    return {"v": VERSION, "n": len(events), "events": _encode(events)}
+
+
+def encode_event(event: StreamEvent) -> bytes:
+    """One event alone, as a dead letter holds it."""
+    return _encode(event)
+
+
+def decode_entry(entry: Entry) -> list[StreamEvent | Malformed]:
+    """The events of an entry by index; what cannot be decoded stands there as `Malformed`.
+
+    Where the entry as a whole cannot be read, the list holds one `Malformed` that counts for all of its events.
+    """
+    payload = entry.fields.get(b"events", b"")
+    count = _count(entry.fields.get(b"n"))
+    if entry.fields.get(b"v") != b"%d" % VERSION:
+        return [Malformed("unknown_version", count, payload)]
+    try:
+        return list(_decode(payload))
+    except msgspec.MsgspecError:
+        pass
+    try:
+        raws = _decode_raw(payload)
+    except msgspec.MsgspecError:
+        return [Malformed("undecodable", count, payload)]
+    return [_decode_or_not(bytes(raw)) for raw in raws]
+
+
+def _decode_or_not(raw: bytes) -> StreamEvent | Malformed:
+    try:
+        return _decode_one(raw)
+    except msgspec.MsgspecError:
+        return Malformed("undecodable", 1, raw)
+
+
+def _count(field: bytes | None) -> int:
+    return int(field) if field and field.isdigit() else 1
+
+
+async def ensure_group(redis: "Redis", shard: int) -> None:
+    """Create the stream and its consumer group where they are missing, from the stream's first entry on.
+
+    A subscriber would create its group at `$` and so never see what was accepted before its first start.
+    """
+    try:
+        await redis.xgroup_create(events_key(shard), GROUP, id="0", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise

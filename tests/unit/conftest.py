@@ -1,0 +1,38 @@
+"""A unit test that reaches for a server or a process fails: it belongs in tests/integration."""
+
+import multiprocessing.process
+import socket
+import subprocess
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import chdb
+import clickhouse_connect
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_servers() -> Iterator[None]:
+    """Fail the test that connects a socket, opens a store or starts a process.
+
+    asyncio's own pair of sockets is not connected by name and so still works. uvloop's connections are not seen.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, what in (
+            (socket.socket, "connect", "connects a socket"),
+            (socket.socket, "connect_ex", "connects a socket"),
+            (chdb, "connect", "opens chDB"),
+            (clickhouse_connect, "get_client", "opens a store"),
+            (subprocess.Popen, "__init__", "starts a process"),
+            (multiprocessing.process.BaseProcess, "start", "starts a process"),
+        ):
+            patch.setattr(owner, name, _forbidden(what))
+        yield
+
+
+def _forbidden(what: str) -> Any:
+    def forbidden(*_: object, **__: object) -> NoReturn:
+        # pytest's own exception, which no `except Exception` of the code under test swallows.
+        pytest.fail(f"A unit test {what}. Use a fake, or move the test to tests/integration.")
+
+    return forbidden
