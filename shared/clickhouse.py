@@ -5,7 +5,7 @@ Driver errors become `StoreError` here and nowhere else.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +96,24 @@ class ClickHouse:
             raise translate(error) from error
 
 
+class LazyStore:
+    """A store that is opened when it is first asked, so that what does not need it works without it."""
+
+    def __init__(self, connect: Callable[[], Awaitable[ClickHouse]]) -> None:
+        self._connect = connect
+        self._store: ClickHouse | None = None
+        self._opening = asyncio.Lock()
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        async with self._opening:
+            self._store = self._store or await self._connect()
+        return await self._store.query(sql, parameters)
+
+    async def close(self) -> None:
+        if self._store:
+            await self._store.close()
+
+
 def format_time(ms: int) -> str:
     """Milliseconds since 1970 UTC as a DateTime64(3, 'UTC') parameter."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
@@ -116,7 +134,7 @@ def _open(dsn: str) -> Client:
         if not parts.path.startswith("/") or parts.netloc:
             raise SetupError(f"TRUYCAP_CLICKHOUSE_DSN={dsn!r}: for chDB write chdb:///folder, with three slashes.")
         database = parse_qs(parts.query).get("database", [DATABASE])[-1]
-        options = {"interface": "chdb", "path": parts.path}
+        options: dict[str, Any] = {"interface": "chdb", "path": parts.path}
         Path(parts.path).mkdir(parents=True, exist_ok=True)
     elif parts.scheme in {"http", "https"}:
         database = parts.path.strip("/") or DATABASE

@@ -116,6 +116,18 @@ def _count(field: bytes | None) -> int:
     return int(field) if field and field.isdigit() else 1
 
 
+async def append(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:
+    """Put events on the stream as one entry and count them as accepted, both or neither; on disk when this returns.
+
+    A RedisError may mean either: the answer can be lost on the way.
+    """
+    async with redis.pipeline(transaction=True) as transaction:
+        transaction.xadd(events_key(shard), encode_entry(events))  # type: ignore[arg-type]
+        transaction.hincrby(delivery_key(shard), "accepted", len(events))
+        name, _ = await transaction.execute()
+    return EntryId.parse(name)
+
+
 async def ensure_group(redis: "Redis", shard: int) -> None:
     """Create the stream and its consumer group where they are missing, from the stream's first entry on.
 

@@ -55,11 +55,11 @@ _HOST = re.compile(r"[\w.:-]{1,253}")
 _FILE = re.compile(
     r"""^/\.well-known/ | \.(?:
     # images, styles, scripts, fonts, and the handlers that ASP.NET sends them with
-    apng|avif|bmp|cur|eps|gif|hei[cf]|ico|jfif|jpe?g?|png|psd|svgz?|tiff?|webp|css|htc|less|map|s[ac]ss|[cm]?js|jsm|
+    apng|avif|bmp|cur|eps|gif|hei[cf]|ico|jfif|jpe?g|jpe|png|psd|svgz?|tiff?|webp|css|htc|less|map|s[ac]ss|[cm]?js|jsm|
     class|coffee|swf|tsx?|wasm|xap|eot|otf|pfb|tt[cf]|woff2?|ashx|asmx|axd|svc|
     # data, texts, sources of programs
     appcache|bak|cfg|conf|csv|dat|dtd|geojson|gpx|ics|ini|json|jsonld|jsonp|km[lz]|log|manifest|webmanifest|sql|srt|
-    tsv|txt|vcf|vtt|wsdl|xml|xsd|xslt?|ya?ml|ba[st]h?|cc?|cpp|diff|go|h|hpp|inc|java|lua|m4|mk|patch|phps|ps1|
+    tsv|txt|vcf|vtt|wsdl|xml|xsd|xslt?|ya?ml|bash|bat|cc?|cpp|diff|go|h|hpp|inc|java|lua|m4|mk|patch|phps|ps1|
     py[co]?|rb|rs|sh|swift|tex|xs|
     # documents, archives, programs
     azw3|djvu|do[ct][mx]?|epub|mobi|od[pst]|pdf|pp[st]x?|ps|rtf|xls[bmx]?|7z|bz2|cab|dmg|gz|img|iso|lz|lzma|rar|tar|

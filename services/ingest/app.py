@@ -1,6 +1,5 @@
 """The ingest service: its parts put together."""
 
-import time
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
@@ -11,14 +10,10 @@ from services.ingest.pipeline import Pipeline, RateLimit
 from services.ingest.publish import COMMIT_SECONDS, Publisher
 from services.ingest.visitor import Salts
 from shared import redis as shared_redis
+from shared.clock import wall_clock_ms
 from shared.http import Routes
 from shared.settings import Settings
 from shared.sites import Sites
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class Ingest:

@@ -151,9 +151,7 @@ class Handler(BaseHTTPRequestHandler):
                 body, shown, summary = execute(handle, sql, params, read_only=self.command == "GET")
         except Exception as error:
             found = re.search(r"Code: (\d+)\..*", str(error), re.DOTALL)
-            code, text = (
-                (int(found[1]), found[0]) if found else (1002, f"Code: 1002. DB::Exception: {error!r}")
-            )
+            code, text = (int(found[1]), found[0]) if found else (1002, f"Code: 1002. DB::Exception: {error!r}")
             text = f"{text.strip()} (version {self.server.version} (chDB))\n"
             headers["X-ClickHouse-Exception-Code"] = str(code)
             return self._reply(_STATUS.get(code, 500), text.encode(), headers)

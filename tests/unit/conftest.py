@@ -31,7 +31,9 @@ def no_servers() -> Iterator[None]:
 
 
 def _forbidden(what: str) -> Any:
-    def forbidden(*_: object, **__: object) -> NoReturn:
+    def forbidden(*arguments: object, **_: object) -> NoReturn:
+        if arguments and isinstance(arguments[0], socket.socket):
+            arguments[0].close()  # its maker closes it on an OSError alone; a warning would hide the message
         # pytest's own exception, which no `except Exception` of the code under test swallows.
         pytest.fail(f"A unit test {what}. Use a fake, or move the test to tests/integration.")
 

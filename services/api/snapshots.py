@@ -1,0 +1,148 @@
+"""The read model as the api has it in memory: read again a few times a second, kept while Redis does not answer."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.api import counts as numbers
+from services.api.counts import SHOWN, Online
+from shared import log, metrics
+from shared.errors import TruycapError
+from shared.readmodel import (
+    ONLINE_MS,
+    counts_key,
+    presence_key,
+    ratings_field,
+    ratings_key,
+    readers_key,
+    views_key,
+)
+from shared.sites import Site, Sites
+
+REFRESH_SECONDS = 0.25
+"""How often the sites that somebody looks at are read."""
+LOOKED_AT_SECONDS = 60.0
+"""A site that nobody has asked for in this time is not read."""
+
+logger = log.get(__name__)
+
+
+class ReadModelUnavailableError(TruycapError):
+    """Redis does not answer and nothing was read before."""
+
+    code = "unavailable"
+    status = 503
+    retry_after = 2
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A site's counts at one moment. body: the JSON; etag: the same for the same numbers, whenever they were read."""
+
+    counts: dict[str, Any]
+    body: bytes
+    etag: str
+
+
+class Snapshots:
+    """The counts of all sites that somebody looks at, and the news of their changes."""
+
+    def __init__(self, redis: "Redis", sites: Sites, now_ms: Callable[[], int]) -> None:
+        self._redis = redis
+        self._sites = sites
+        self._now_ms = now_ms
+        self._by_site: dict[str, Snapshot] = {}
+        self._asked: dict[str, float] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.read_at = time.monotonic()
+        """When Redis last answered."""
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._keep_reading(), name="snapshots")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    async def counts(self, site: Site) -> Snapshot:
+        """The site's counts, at most REFRESH_SECONDS old while Redis answers, else the last ones."""
+        self._asked[site.id] = time.monotonic()
+        snapshot = self._by_site.get(site.id)
+        if snapshot is None:
+            try:
+                await self._read([site])
+            except (RedisError, OSError) as error:
+                raise ReadModelUnavailableError(f"The counts cannot be read now ({error}).") from error
+            snapshot = self._by_site[site.id]
+        return snapshot
+
+    async def item(self, site: Site, item: str) -> dict[str, Any]:
+        """Views, readers and rating of an item, read now."""
+        shard = self._sites.shard(site.id)
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hget(views_key(shard, site.id), item)
+                pipe.zcount(readers_key(shard, site.id, item), self._now_ms() - ONLINE_MS, "+inf")
+                pipe.hmget(ratings_key(shard, site.id), [ratings_field(item, score) for score in range(1, 6)])
+                views, online, scores = await pipe.execute()
+        except (RedisError, OSError) as error:
+            raise ReadModelUnavailableError(f"The item cannot be read now ({error}).") from error
+        return {
+            "views": int(views or 0),
+            "online": int(online),
+            "rating": numbers.rating({score: int(number or 0) for score, number in enumerate(scores, 1)}),
+        }
+
+    async def wait_for_change(self) -> None:
+        """Returns after the next reading that changed any site's numbers."""
+        await self._changed.wait()
+
+    async def _keep_reading(self) -> None:
+        while True:
+            since = time.monotonic() - LOOKED_AT_SECONDS
+            self._asked = {site: asked for site, asked in self._asked.items() if asked > since}
+            self._by_site = {site: snapshot for site, snapshot in self._by_site.items() if site in self._asked}
+            try:
+                await self._read([self._sites[site] for site in self._asked])
+            except (RedisError, OSError) as error:
+                logger.warning("the read model cannot be read; the last numbers stay", error=str(error))
+            metrics.READ_MODEL_AGE.set(time.monotonic() - self.read_at)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def _read(self, sites: list[Site]) -> None:
+        now = self._now_ms()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for site in sites:
+                shard = self._sites.shard(site.id)
+                pipe.hmget(counts_key(shard, site.id), numbers.fields(site, now))
+                for presence in SHOWN:
+                    pipe.zcount(presence_key(shard, site.id, presence), now - ONLINE_MS, "+inf")
+            pipe.ping()
+            answers: list[Any] = await pipe.execute()
+        self.read_at = time.monotonic()
+        changed = False
+        width = 1 + len(SHOWN)
+        for number, site in enumerate(sites):
+            values, *online = answers[number * width : (number + 1) * width]
+            snapshot = _snapshot(site, now, [int(value or 0) for value in values], Online(*map(int, online)))
+            before = self._by_site.get(site.id)
+            changed = changed or before is None or before.etag != snapshot.etag
+            self._by_site[site.id] = snapshot
+        if changed:
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+
+def _snapshot(site: Site, now: int, values: list[int], online: Online) -> Snapshot:
+    counts = numbers.counts(site, now, values, online)
+    said = {key: value for key, value in counts.items() if key != "as_of"}
+    etag = f'W/"{blake2b(msgspec.json.encode(said), digest_size=8).hexdigest()}"'
+    return Snapshot(counts, msgspec.json.encode(counts), etag)

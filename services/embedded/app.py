@@ -1,0 +1,58 @@
+"""`truycap up`: Redis as a child, chDB, and the three services in one process on one port."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from services.api.app import Api
+from services.counter.app import Counter
+from services.embedded.folder import Folder
+from services.embedded.redis_child import RedisChild, find_binary
+from services.embedded.store_socket import open_store_socket
+from services.ingest.app import Ingest
+from services.ingest.docs import openapi
+from services.stores import DEMO, embedded_settings, embedded_sites
+from shared.clickhouse import ClickHouse
+from shared.http import Server
+from shared.schema import migrate
+from shared.serve import check_port, serve
+from shared.web import create_web
+
+
+async def up(host: str, port: int, data: Path, config: Path | None, started: Callable[[Folder], None]) -> None:
+    """Run everything until SIGTERM or SIGINT. started: called once all of it is ready."""
+    folder = Folder(data)
+    settings = embedded_settings(folder, config)
+    sites = embedded_sites(settings)
+    check_port(host, port)
+    folder.create()
+    with folder.locked():
+        child = RedisChild(folder, find_binary())
+        await child.start()
+        store = await ClickHouse.connect(settings.clickhouse_dsn)
+        await migrate(store, settings.shards)
+        ingest = Ingest(settings, sites)
+        counter = Counter(settings, sites, alone=True)
+        api = Api(settings, sites, demo_site=DEMO.id)
+        socket = await open_store_socket(store, folder.store_socket)
+        try:
+            await ingest.start()
+            await counter.start()
+            await api.start()
+            checks = {"ingest": ingest.ready, "counter": counter.ready, "api": api.ready}
+            web = create_web("truycap", api.routers, checks, [openapi()])
+            await serve(
+                Server(ingest.routes, api.routes, cold=web),
+                host,
+                port,
+                drain=api.drain,
+                watch=[child.watch(), counter.failed()],
+                ready=lambda: started(folder),
+            )
+        finally:
+            socket.close()
+            folder.store_socket.unlink(missing_ok=True)
+            await ingest.stop()
+            await counter.stop()
+            await api.stop()
+            await store.close()
+            await child.stop()

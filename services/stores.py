@@ -1,0 +1,126 @@
+"""Redis and the store as a command reaches them: through a running `truycap up`, on its folder, or on servers."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from services.counter.app import Counter
+from services.embedded.folder import Folder
+from services.embedded.redis_child import RedisChild, find_binary
+from services.embedded.store_socket import RemoteStore
+from shared import redis as shared_redis
+from shared.clickhouse import ClickHouse, Queries
+from shared.errors import SetupError
+from shared.schema import migrate
+from shared.settings import Settings, load_settings
+from shared.sites import Site, Sites, load_sites
+
+DEMO = Site(id="demo", hostnames=["*"])
+DEFAULT_DATA = Path("data")
+DEFAULT_CONFIG = Path("truycap.toml")
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What a command works on. settings: their redis_url and clickhouse_dsn are those of the open stores."""
+
+    settings: Settings
+    sites: Sites
+    redis: "Redis"
+    store: Queries
+
+
+def embedded_settings(folder: Folder, config: Path | None) -> Settings:
+    """The settings of `truycap up` on a folder."""
+    return load_settings(
+        redis_url=folder.redis_url,
+        clickhouse_dsn=folder.clickhouse_dsn,
+        **({} if config is None else {"config": config}),
+    )
+
+
+def embedded_sites(settings: Settings) -> Sites:
+    """The configured sites, and the demo's; only the demo's where the configuration is the default one and not there."""
+    configured = load_sites(settings.config) if settings.config != DEFAULT_CONFIG or settings.config.exists() else []
+    return Sites([DEMO, *(site for site in configured if site.id != DEMO.id)], settings.shards)
+
+
+def names_servers() -> bool:
+    """Whether the environment names servers to work on."""
+    return "TRUYCAP_REDIS_URL" in os.environ or "TRUYCAP_CLICKHOUSE_DSN" in os.environ
+
+
+@asynccontextmanager
+async def open_stores(data: Path | None, config: Path | None, *, count: bool = False) -> AsyncIterator[Stores]:
+    """Open what a command works on: `data`, else the environment's servers, else the default folder.
+
+    count: the command needs events to be counted; where nothing runs on the folder, a counter runs meanwhile.
+    """
+    if data is None and names_servers():
+        async with _servers(config) as stores:
+            yield stores
+        return
+    folder = Folder(data or DEFAULT_DATA)
+    if not folder.path.is_dir():
+        raise SetupError(f"There is no data folder {folder.path}. Name one with --data, or start `truycap up` first.")
+    settings = embedded_settings(folder, config)
+    if folder.in_use():
+        store = await RemoteStore.connect(folder.store_socket)
+        try:
+            async with _client(settings) as redis:
+                yield Stores(settings, embedded_sites(settings), redis, store)
+        finally:
+            await store.close()
+        return
+    async with _own(folder, settings, count=count) as stores:
+        yield stores
+
+
+@asynccontextmanager
+async def _servers(config: Path | None) -> AsyncIterator[Stores]:
+    settings = load_settings(**({} if config is None else {"config": config}))
+    store = await ClickHouse.connect(settings.clickhouse_dsn)
+    try:
+        await migrate(store, settings.shards)
+        async with _client(settings) as redis:
+            yield Stores(settings, settings.sites(), redis, store)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _own(folder: Folder, settings: Settings, *, count: bool) -> AsyncIterator[Stores]:
+    """The folder's stores in this process, as nobody else has them."""
+    folder.create()
+    with folder.locked():
+        child = RedisChild(folder, find_binary())
+        await child.start()
+        try:
+            store = await ClickHouse.connect(settings.clickhouse_dsn)
+            await migrate(store, settings.shards)
+            sites = embedded_sites(settings)
+            counter = Counter(settings, sites, alone=True)
+            try:
+                if count:
+                    await counter.start()
+                async with _client(settings) as redis:
+                    yield Stores(settings, sites, redis, store)
+            finally:
+                await counter.stop()
+                await store.close()
+        finally:
+            await child.stop()
+
+
+@asynccontextmanager
+async def _client(settings: Settings) -> AsyncIterator["Redis"]:
+    redis = shared_redis.client(settings.redis_url, timeout=60.0)
+    try:
+        await shared_redis.check_server(redis, settings.redis_url)
+        yield redis
+    finally:
+        await redis.aclose()

@@ -1,0 +1,83 @@
+"""Running an HTTP server until a signal comes: granian, in this process and its event loop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server as Granian
+
+from shared import log
+from shared.errors import SetupError
+from shared.http import Server
+
+DRAIN_SECONDS = 8.0
+_BACKLOG = 2048
+_BACKPRESSURE = 16_384
+"""Requests and streams in progress; beyond it the server does not take new ones."""
+
+logger = log.get(__name__)
+
+
+def check_port(host: str, port: int) -> None:
+    """SetupError where nothing can listen there."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise SetupError(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from None
+
+
+async def serve(
+    server: Server,
+    host: str,
+    port: int,
+    *,
+    drain: Callable[[], Awaitable[None]],
+    watch: Sequence[Awaitable[Any]] = (),
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then stop taking requests and finish those at hand.
+
+    drain: ends what would keep the server from stopping (open streams); watch: what should run as long as the server;
+    whichever of them ends first ends the server, and its error is raised.
+    """
+    check_port(host, port)
+    granian = Granian(
+        server,
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.auto,
+        websockets=False,
+        log_enabled=False,
+        backlog=_BACKLOG,
+        backpressure=_BACKPRESSURE,
+    )
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(granian.serve())
+    watched = [asyncio.ensure_future(awaitable) for awaitable in watch]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        ready()
+        done, _ = await asyncio.wait([stopping, serving, *watched], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (stopping, *watched):
+            task.cancel()
+        granian.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await drain()
+                await asyncio.shield(serving)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    for task in done - {stopping}:
+        await task
