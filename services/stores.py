@@ -44,7 +44,7 @@ def embedded_settings(folder: Folder, config: Path | None) -> Settings:
 
 
 def embedded_sites(settings: Settings) -> Sites:
-    """The configured sites, and the demo's; only the demo's where the configuration is the default one and not there."""
+    """The demo's site and the configured ones; the default configuration file may be missing."""
     configured = load_sites(settings.config) if settings.config != DEFAULT_CONFIG or settings.config.exists() else []
     return Sites([DEMO, *(site for site in configured if site.id != DEMO.id)], settings.shards)
 

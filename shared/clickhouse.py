@@ -56,6 +56,7 @@ class ClickHouse:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._types: dict[str, dict[str, str]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
 
     @classmethod
@@ -74,15 +75,20 @@ class ClickHouse:
         await self._run(lambda: self._client.command(sql, parameters=dict(parameters or {})))
 
     async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
-        """Insert columns of equal length as one block. The caller gives the settings, a deduplication token among them."""
-        await self._run(
-            lambda: self._client.insert(
-                table,
-                list(columns.values()),
-                column_names=list(columns),
-                column_oriented=True,
-                settings=dict(settings),
-            )
+        """Insert columns of equal length as one block; the settings hold its deduplication token."""
+        await self._run(lambda: self._insert(table, columns, settings))
+
+    def _insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+        if table not in self._types:  # else the driver would ask before every insert
+            described = self._client.query(f"DESCRIBE TABLE {table}").result_rows
+            self._types[table] = {row[0]: row[1] for row in described}
+        self._client.insert(
+            table,
+            list(columns.values()),
+            column_names=list(columns),
+            column_type_names=[self._types[table][name] for name in columns],
+            column_oriented=True,
+            settings=dict(settings),
         )
 
     async def close(self) -> None:
@@ -123,8 +129,9 @@ def translate(error: ClickHouseError) -> StoreError:
     """The driver's error as ours: one line, and whether to try again."""
     line = " ".join(str(error).split())[:500]
     code = getattr(error, "code", None)
-    if isinstance(error, OperationalError) and code is None:
-        return StoreError(f"ClickHouse does not answer: {line}")
+    if code is None:  # not ClickHouse's answer but the driver's own: no connection, or a call that was wrong
+        outage = isinstance(error, OperationalError)
+        return StoreError(f"ClickHouse {'does not answer' if outage else 'was asked wrongly'}: {line}", retry=outage)
     return StoreError(f"ClickHouse: {line}", retry=code not in _FINAL)
 
 

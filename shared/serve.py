@@ -72,7 +72,7 @@ async def serve(
     finally:
         for task in (stopping, *watched):
             task.cancel()
-        granian.stop()
+        granian.stop()  # type: ignore[no-untyped-call]
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await drain()

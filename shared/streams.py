@@ -68,7 +68,7 @@ class Entry(NamedTuple):
 
 
 class Malformed(NamedTuple):
-    """What cannot be decoded. reason: a name from a closed list; events: how many events were in it; payload: as read."""
+    """What cannot be decoded. reason: from a closed list; events: how many were in it; payload: as read."""
 
     reason: str
     events: int

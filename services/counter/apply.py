@@ -24,7 +24,7 @@ async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Iterable[Com
         words.append(len(command))
         words.extend(command)
     with metrics.APPLY_SECONDS.time():
-        # Not EVALSHA: a script that Redis forgot (a restart) would have to be sent again on the one path that must work.
+        # Not EVALSHA: after a restart Redis would not know the script, on the one path that must work.
         acknowledged = await redis.eval(_SCRIPT, 2, events_key(batch.shard), epoch_key(batch.shard), *words)
     if acknowledged == -1:
         raise FencedError

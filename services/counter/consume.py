@@ -67,11 +67,12 @@ class ShardCounter:
     async def run(self, *, force: bool) -> None:
         """Session after session until cancelled or until something fails that no repetition mends.
 
-        force: take the shard from whoever has it (where this process is known to be the only one).
+        force: at first, take the shard from whoever had it (where this process is known to be the only counter).
         """
         while True:
             try:
                 epoch = await self._lease.acquire(force=force)
+                force = False
                 if epoch:
                     await self._session(epoch)
                 else:

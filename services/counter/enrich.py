@@ -24,7 +24,7 @@ OLDEST_MS = 946_684_800_000
 FUTURE_MS = 10 * 60 * 1000
 """How far an ingest's clock may be ahead of Redis's."""
 OVERTAKEN_MS = 1000
-"""A leave this soon after its visitor was seen is the page before, whose leave was overtaken by the next page's view."""
+"""A leave this soon after its visitor was seen was overtaken by the view of the next page."""
 
 VoteKey = tuple[str, str, int]
 """(site, item, voter)"""

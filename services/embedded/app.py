@@ -1,6 +1,7 @@
 """`truycap up`: Redis as a child, chDB, and the three services in one process on one port."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from services.api.app import Api
@@ -25,34 +26,31 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
     sites = embedded_sites(settings)
     check_port(host, port)
     folder.create()
-    with folder.locked():
+    async with AsyncExitStack() as stack:  # what was started last is stopped first
+        stack.enter_context(folder.locked())
+
         child = RedisChild(folder, find_binary())
+        stack.push_async_callback(child.stop)
         await child.start()
+
         store = await ClickHouse.connect(settings.clickhouse_dsn)
+        stack.push_async_callback(store.close)
         await migrate(store, settings.shards)
-        ingest = Ingest(settings, sites)
-        counter = Counter(settings, sites, alone=True)
+        await stack.enter_async_context(open_store_socket(store, folder.store_socket))
+
+        ingest, counter = Ingest(settings, sites), Counter(settings, sites, alone=True)
         api = Api(settings, sites, demo_site=DEMO.id)
-        socket = await open_store_socket(store, folder.store_socket)
-        try:
-            await ingest.start()
-            await counter.start()
-            await api.start()
-            checks = {"ingest": ingest.ready, "counter": counter.ready, "api": api.ready}
-            web = create_web("truycap", api.routers, checks, [openapi()])
-            await serve(
-                Server(ingest.routes, api.routes, cold=web),
-                host,
-                port,
-                drain=api.drain,
-                watch=[child.watch(), counter.failed()],
-                ready=lambda: started(folder),
-            )
-        finally:
-            socket.close()
-            folder.store_socket.unlink(missing_ok=True)
-            await ingest.stop()
-            await counter.stop()
-            await api.stop()
-            await store.close()
-            await child.stop()
+        for service in (api, counter, ingest):
+            stack.push_async_callback(service.stop)
+            await service.start()
+
+        checks = {"ingest": ingest.ready, "counter": counter.ready, "api": api.ready}
+        web = create_web("truycap", api.routers, checks, [openapi()])
+        await serve(
+            Server(ingest.routes, api.routes, cold=web),
+            host,
+            port,
+            drain=api.drain,
+            watch=[child.watch(), counter.failed()],
+            ready=lambda: started(folder),
+        )

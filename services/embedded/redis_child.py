@@ -130,7 +130,7 @@ class RedisChild:
             async with asyncio.timeout(_STOP_SECONDS):
                 while True:
                     try:
-                        await client.execute_command("SHUTDOWN", "NOSAVE", "FORCE")
+                        await client.shutdown(nosave=True, force=True)
                     except (RedisError, OSError):
                         pass
                     try:

@@ -7,7 +7,8 @@ way selects numbers and strings.
 
 import asyncio
 import struct
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from shared.errors import SetupError, StoreError
 _LENGTH = struct.Struct(">I")
 
 
-async def open_store_socket(store: Queries, path: Path) -> asyncio.Server:
-    """Answer questions on the socket until the server is closed."""
+@asynccontextmanager
+async def open_store_socket(store: Queries, path: Path) -> AsyncIterator[None]:
+    """Answer questions on the socket meanwhile."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -37,10 +39,14 @@ async def open_store_socket(store: Queries, path: Path) -> asyncio.Server:
         finally:
             writer.close()
 
-    path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at start
     server = await asyncio.start_unix_server(answer, path)
-    path.chmod(0o600)
-    return server
+    path.chmod(0o600)  # noqa: ASYNC240
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240
 
 
 class RemoteStore:

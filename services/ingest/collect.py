@@ -1,5 +1,6 @@
-"""The paths on which events arrive: POST /v1/events and GET /v1/pixel.gif. Plain RSGI handlers, for they carry the load."""
+"""The paths on which events arrive, POST /v1/events and GET /v1/pixel.gif: plain RSGI, for they carry the load."""
 
+import asyncio
 import base64
 from collections.abc import Callable
 from functools import lru_cache
@@ -34,6 +35,7 @@ class Collect:
 
     def __init__(
         self,
+        *,
         pipeline: Pipeline,
         publishers: list[Publisher],
         sites: Sites,
@@ -142,9 +144,9 @@ class Collect:
         )
 
 
-async def _outcome(done: "object") -> TruycapError | None:
+async def _outcome(done: asyncio.Future[None]) -> TruycapError | None:
     try:
-        await done  # type: ignore[misc]
+        await done
     except TruycapError as error:
         return error
     return None
@@ -157,7 +159,7 @@ def _cors(origin: str | None) -> tuple[tuple[str, str], ...]:
 
 
 class Addresses:
-    """Client addresses. trusted: addresses and networks of proxies, comma-separated, whose X-Forwarded-For is believed."""
+    """Client addresses. trusted: proxies whose X-Forwarded-For is believed, addresses or networks, comma-separated."""
 
     def __init__(self, trusted: str) -> None:
         try:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from services.ingest.errors import UnavailableError
 from shared import log, metrics
 from shared.events import StreamEvent
-from shared.streams import MAX_ENTRY_EVENTS, delivery_key, encode_entry, events_key
+from shared.streams import MAX_ENTRY_EVENTS, append
 
 COMMIT_SECONDS = 0.8
 """How long an XADD may take before everybody who waits is told to send again."""
@@ -51,8 +51,7 @@ class Publisher:
 
     async def stop(self) -> None:
         """Finish what waits, then end."""
-        while self._waiting:
-            await asyncio.sleep(0.01)
+        await asyncio.gather(*(done for _, done in self._waiting), return_exceptions=True)
         self._task.cancel()
 
     async def _run(self) -> None:
@@ -76,13 +75,8 @@ class Publisher:
         events = [event for part, _ in group for event in part]
         try:
             with metrics.GROUP_SECONDS.time():
-                async with (
-                    asyncio.timeout(COMMIT_SECONDS),
-                    self._redis.pipeline(transaction=True) as transaction,
-                ):
-                    transaction.xadd(events_key(self._shard), encode_entry(events))  # type: ignore[arg-type]
-                    transaction.hincrby(delivery_key(self._shard), "accepted", len(events))
-                    await transaction.execute()
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await append(self._redis, self._shard, events)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning(
                 "Redis did not take a group of events",

@@ -1,0 +1,72 @@
+"""The delivery identity of a shard: accepted = counted + rejected + dead-lettered + waiting."""
+
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from shared.streams import EntryId, delivery_key, events_key
+
+# One script, so that nothing moves while it is counted. The waiting events are counted from the entries themselves.
+_COUNT = """
+local waiting, from = 0, '-'
+repeat
+  local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 1000)
+  for _, entry in ipairs(entries) do
+    for i = 1, #entry[2], 2 do
+      if entry[2][i] == 'n' then waiting = waiting + (tonumber(entry[2][i + 1]) or 1) end
+    end
+    from = '(' .. entry[1]
+  end
+until #entries == 0
+return {waiting, redis.call('HGETALL', KEYS[2])}
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A shard's numbers of events. presence: the pings and leaves among the counted, which the store does not hold."""
+
+    accepted: int
+    counted: int
+    presence: int
+    dead: int
+    waiting: int
+    applied: EntryId | None
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every accepted event is accounted for."""
+        return self.accepted == self.counted + sum(self.rejected.values()) + self.dead + self.waiting
+
+    def __str__(self) -> str:
+        rejected = sum(self.rejected.values())
+        reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(self.rejected.items()))
+        return (
+            f"accepted {self.accepted} {'=' if self.balanced else '≠'} counted {self.counted} + rejected {rejected}"
+            f"{f' ({reasons})' if reasons else ''} + dead-lettered {self.dead} + waiting {self.waiting}"
+        )
+
+
+async def read_delivery(redis: "Redis", shard: int) -> Delivery:
+    """The identity's numbers at one moment."""
+    waiting, words = await redis.eval(_COUNT, 2, events_key(shard), delivery_key(shard))
+    return parse_delivery({words[i]: words[i + 1] for i in range(0, len(words), 2)}, int(waiting))
+
+
+def parse_delivery(values: dict[bytes, bytes], waiting: int) -> Delivery:
+    """The numbers of a delivery hash."""
+    applied = values.get(b"applied")
+    return Delivery(
+        accepted=int(values.get(b"accepted", 0)),
+        counted=int(values.get(b"counted", 0)),
+        presence=int(values.get(b"presence", 0)),
+        dead=int(values.get(b"dead", 0)),
+        waiting=waiting,
+        applied=EntryId.parse(applied) if applied else None,
+        rejected={
+            name.decode().removeprefix("rejected:"): int(number)
+            for name, number in values.items()
+            if name.startswith(b"rejected:")
+        },
+    )

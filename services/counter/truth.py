@@ -1,0 +1,68 @@
+"""What the read model must hold, computed from the events in ClickHouse up to a position of the stream.
+
+`truycap verify` compares it with what Redis has, `truycap rebuild` writes it there.
+"""
+
+from collections import Counter, defaultdict
+from datetime import date
+from importlib import resources
+from typing import NamedTuple
+
+from shared.clickhouse import Queries
+from shared.readmodel import (
+    Measure,
+    counted_periods,
+    counts_field,
+    counts_key,
+    ratings_field,
+    ratings_key,
+    views_key,
+    votes_field,
+    votes_key,
+)
+from shared.streams import EntryId
+
+Hashes = dict[str, dict[str, int]]
+"""Redis hashes by key."""
+
+EVERYTHING = EntryId(2**64 - 1, 2**64 - 1)
+"""A position after every entry."""
+
+
+class Rows(NamedTuple):
+    """How many rows the store has of a shard, and at how many distinct positions: the same unless some are twice."""
+
+    rows: int
+    positions: int
+
+
+def sql(name: str) -> str:
+    """A question of this service, from queries/."""
+    return resources.files("services.counter").joinpath(f"queries/{name}.sql").read_text("utf-8")
+
+
+async def stored_rows(store: Queries, shard: int, applied: EntryId) -> Rows:
+    """The rows of the entries up to `applied`."""
+    ((rows, positions),) = await store.query(sql("truth_rows"), _until(shard, applied))
+    return Rows(int(rows), int(positions))
+
+
+async def true_hashes(store: Queries, shard: int, applied: EntryId) -> Hashes:
+    """All hashes of the read model of a shard once the entries up to `applied` are applied and no others."""
+    until = _until(shard, applied)
+    hashes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for site, day, visits, pageviews in await store.query(sql("truth_counts"), until):
+        counts = hashes[counts_key(shard, site)]
+        for period in counted_periods(date.fromisoformat(day)):
+            counts[counts_field(Measure.VISITS, period)] += visits
+            counts[counts_field(Measure.PAGEVIEWS, period)] += pageviews
+    for site, item, views in await store.query(sql("truth_views"), until):
+        hashes[views_key(shard, site)][item] += views
+    for site, item, voter, score in await store.query(sql("truth_votes"), until):
+        hashes[votes_key(shard, site)][votes_field(item, voter)] = score
+        hashes[ratings_key(shard, site)][ratings_field(item, score)] += 1
+    return {key: dict(fields) for key, fields in hashes.items()}
+
+
+def _until(shard: int, applied: EntryId) -> dict[str, int]:
+    return {"shard": shard, "ms": applied.ms, "seq": applied.seq}

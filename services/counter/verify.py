@@ -1,0 +1,101 @@
+"""`truycap verify`: the delivery identity, the read model against ClickHouse, the roll-ups against the events.
+
+Nothing has to stand still for it: the read model is read at one moment together with the position that it has reached,
+and ClickHouse is asked for what it held at that position.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from services.counter.delivery import Delivery, parse_delivery, read_delivery
+from services.counter.truth import Hashes, sql, stored_rows, true_hashes
+from shared.clickhouse import Queries
+from shared.readmodel import counts_key, ratings_key, views_key, votes_key
+from shared.sites import Sites
+from shared.streams import EntryId, delivery_key
+
+ROLL_UPS = ("traffic_hourly", "breakdown_daily", "items")
+_TRIES = 3
+_PAUSE_SECONDS = 0.5
+_NOTHING = EntryId(0, 0)
+
+
+class Finding(NamedTuple):
+    """The outcome of one check. differences: a line each, empty where all is well."""
+
+    check: str
+    differences: list[str]
+
+
+async def verify(redis: "Redis", store: Queries, sites: Sites, shards: int) -> AsyncIterator[Finding]:
+    """Every check of every shard, then the roll-ups."""
+    for shard in range(shards):
+        delivery = await read_delivery(redis, shard)
+        yield Finding(
+            f"shard {shard}: {delivery}", [] if delivery.balanced else [f"delivery of shard {shard}: {delivery}"]
+        )
+        yield await _read_model(redis, store, sites, shard)
+    for table in ROLL_UPS:
+        yield Finding(f"{table} against the events", await _roll_up(store, table))
+
+
+async def _read_model(redis: "Redis", store: Queries, sites: Sites, shard: int) -> Finding:
+    names = sorted(site for site in sites if sites.shard(site) == shard)
+    shown, delivery = await _snapshot(redis, shard, names)
+    applied = delivery.applied or _NOTHING
+    true = await true_hashes(store, shard, applied)
+    rows, positions = await stored_rows(store, shard, applied)
+    differences = compare(shown, true)
+    if rows != positions:
+        differences.append(f"shard {shard}: {rows - positions} rows stand at a position that another row has")
+    if rows != delivery.counted - delivery.presence:
+        counted = delivery.counted - delivery.presence
+        differences.append(f"shard {shard}: {counted} events were counted, ClickHouse has {rows} rows")
+    return Finding(f"shard {shard}: read model of {len(names)} sites against {rows} rows in ClickHouse", differences)
+
+
+async def _snapshot(redis: "Redis", shard: int, sites: Iterable[str]) -> tuple[Hashes, Delivery]:
+    """The read model's hashes and how far they are applied, at one moment."""
+    keys = [key(shard, site) for site in sites for key in (counts_key, views_key, ratings_key, votes_key)]
+    async with redis.pipeline(transaction=True) as transaction:
+        transaction.hgetall(delivery_key(shard))
+        for key in keys:
+            transaction.hgetall(key)
+        delivery, *hashes = await transaction.execute()
+    shown = {
+        key: {field.decode(): int(value) for field, value in fields.items()}
+        for key, fields in zip(keys, hashes, strict=True)
+    }
+    return shown, parse_delivery(delivery, 0)
+
+
+def compare(shown: Hashes, true: Hashes) -> list[str]:
+    """Where the read model differs from what it must be, a line each; a field that is 0 may as well be missing."""
+    differences = []
+    for key in sorted(shown.keys() | true.keys()):
+        here, there = shown.get(key, {}), true.get(key, {})
+        name = key.partition(":")[2]
+        for field in sorted(here.keys() | there.keys()):
+            if here.get(field, 0) != there.get(field, 0):
+                differences.append(
+                    f"{name} {field}: the read model says {here.get(field, 0)}, ClickHouse {there.get(field, 0)}"
+                )
+    return differences
+
+
+async def _roll_up(store: Queries, table: str) -> list[str]:
+    """Differences that stay: an insert that is under way has reached the table but not yet every roll-up."""
+    stayed = await _differing(store, table)
+    for _ in range(_TRIES):
+        if not stayed:
+            break
+        await asyncio.sleep(_PAUSE_SECONDS)
+        stayed &= await _differing(store, table)
+    return [f"{table} {what}: the events say {said}, the roll-up {shown}" for what, said, shown in sorted(stayed)]
+
+
+async def _differing(store: Queries, table: str) -> set[tuple[str, str, str]]:
+    return {(what, said, shown) for what, said, shown in await store.query(sql(f"differs_{table}"))}
