@@ -24,6 +24,7 @@ app = App(
 imports = app.command(App(name="import", help="Carry over what was counted before truycap."))
 
 errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
 
 Host = Annotated[str, Parameter(help="The address to listen on; 0.0.0.0 for all.")]
 Port = Annotated[int, Parameter(help="The port to listen on.")]
@@ -33,6 +34,8 @@ OptionalData = Annotated[
     Parameter(help="The folder of `truycap up`, running or not. By default the servers of the environment, or ./data."),
 ]
 Config = Annotated[Path | None, Parameter(help="The file that names the sites (default: truycap.toml).")]
+Workers = Annotated[int, Parameter(help="Processes that share the port.")]
+SharePort = Annotated[bool, Parameter(show=False, negative="")]
 SiteId = Annotated[str, Parameter(name=["--site", "-s"], help="The site's id, as in truycap.toml.")]
 
 
@@ -42,10 +45,127 @@ def up(*, host: Host = "127.0.0.1", port: Port = 8000, data: Data = Path("data")
 
     No Docker and no servers are needed. Ctrl-C stops it; the next start finds all numbers again.
     """
-    from services.commands.up import announce  # noqa: PLC0415 - a command loads what it needs
-    from services.embedded.app import up as run_up  # noqa: PLC0415
+    from services.commands.up import announce
+    from services.embedded.app import up as run_up
 
     _run(run_up(host, port, data, config, lambda folder: announce(host, port, folder)))
+
+
+@app.command
+def ingest(*, host: Host = "127.0.0.1", port: Port = 8001, workers: Workers = 1, share_port: SharePort = False) -> None:
+    """Only the service that takes events: POST /v1/events and the pixel. Needs Redis (TRUYCAP_REDIS_URL)."""
+    from services.commands.service import run_ingest
+    from services.commands.workers import run_workers
+
+    if workers > 1:
+        _run(run_workers("ingest", host, port, workers))
+    else:
+        _run(run_ingest(load_settings(), host, port, share_port=share_port))
+
+
+@app.command
+def counter(*, host: Host = "127.0.0.1", port: Port = 8002) -> None:
+    """Only the service that counts: from the stream into ClickHouse and the read model.
+
+    Run as many as you like: each shard is counted by one of them, and taken over by another when that one dies.
+    Needs Redis (TRUYCAP_REDIS_URL) and ClickHouse (TRUYCAP_CLICKHOUSE_DSN).
+    """
+    from services.commands.service import run_counter
+
+    _run(run_counter(load_settings(), host, port))
+
+
+@app.command
+def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, share_port: SharePort = False) -> None:
+    """Only the service that widgets ask: counts, live numbers, items, statistics. Needs Redis and ClickHouse."""
+    from services.commands.service import run_api
+    from services.commands.workers import run_workers
+
+    if workers > 1:
+        _run(run_workers("api", host, port, workers))
+    else:
+        _run(run_api(load_settings(), host, port, share_port=share_port))
+
+
+@app.command
+def migrate(*, dry_run: Annotated[bool, Parameter(negative="", help="Only say what would be done.")] = False) -> None:
+    """Create or update the ClickHouse schema (TRUYCAP_CLICKHOUSE_DSN)."""
+    from services.commands.service import run_migrate
+
+    _run(run_migrate(load_settings(), output, dry_run=dry_run))
+
+
+@imports.command(name="access-log")
+def import_access_log(
+    file: Annotated[Path, Parameter(help="An Apache or nginx log in the combined format, plain or .gz.")],
+    *,
+    site: SiteId,
+    data: OptionalData = None,
+    config: Config = None,
+) -> None:
+    """Page views from a web server's log, with their original times, bots apart.
+
+    Images, styles, scripts, feeds and failed requests are left out. Addresses are hashed. Importing a file again
+    changes nothing.
+    """
+    from services.commands.import_access_log import import_access_log as run_import
+    from services.stores import open_stores
+
+    async def work() -> None:
+        async with open_stores(data, config, count=True) as stores:
+            await run_import(stores, file, site, output)
+
+    _run(work())
+
+
+@app.command
+def verify(*, data: OptionalData = None, config: Config = None) -> None:
+    """Check that nothing was lost or counted twice; exit code 1 and a line for each difference where something was.
+
+    Compares accepted = counted + rejected + dead-lettered + waiting, the read model with ClickHouse number by number,
+    and the roll-ups with the events. Everything may go on running.
+    """
+    from services.commands.care import run_verify
+    from services.stores import open_stores
+
+    async def work() -> None:
+        async with open_stores(data, config) as stores:
+            if not await run_verify(stores, output):
+                raise DifferencesError
+
+    _run(work())
+
+
+@app.command
+def rebuild(*, data: OptionalData = None, config: Config = None) -> None:
+    """Make the read model again from ClickHouse. Everything may go on running; counting pauses meanwhile."""
+    from services.commands.care import run_rebuild
+    from services.stores import open_stores
+
+    async def work() -> None:
+        async with open_stores(data, config) as stores:
+            await run_rebuild(stores, output)
+
+    _run(work())
+
+
+@app.command
+def snippet(
+    site: Annotated[str, Parameter(help="The site's id, as in truycap.toml.")],
+    *,
+    url: Annotated[str, Parameter(help="Where browsers reach truycap.")] = "http://127.0.0.1:8000",
+    config: Config = None,
+) -> None:
+    """The HTML to paste into a portal's pages."""
+    from services.commands.snippet import snippet as text
+    from services.stores import embedded_sites
+
+    settings = load_settings(**({} if config is None else {"config": config}))
+    output.print(text(embedded_sites(settings).find(site).id, url), end="", soft_wrap=True, markup=False)
+
+
+class DifferencesError(Exception):
+    """verify found something; it has said what."""
 
 
 def main() -> None:
@@ -56,6 +176,8 @@ def main() -> None:
         _fail(" ".join(str(error).split()) + " Try: truycap --help", 2)
     except TruycapError as error:
         _fail(error.message, error.exit_code)
+    except DifferencesError:
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -70,3 +192,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     log.configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
+
+
+if __name__ == "__main__":
+    main()

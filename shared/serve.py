@@ -33,21 +33,27 @@ def check_port(host: str, port: int) -> None:
         raise SetupError(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from None
 
 
+async def _nothing() -> None:
+    """Nothing to drain."""
+
+
 async def serve(
     server: Server,
     host: str,
     port: int,
     *,
-    drain: Callable[[], Awaitable[None]],
+    share_port: bool = False,
+    drain: Callable[[], Awaitable[None]] = _nothing,
     watch: Sequence[Awaitable[Any]] = (),
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop taking requests and finish those at hand.
 
-    drain: ends what would keep the server from stopping (open streams); watch: what should run as long as the server;
+    share_port: other processes listen on the same port; drain: ends what would keep the server from stopping (open streams); watch: what should run as long as the server;
     whichever of them ends first ends the server, and its error is raised.
     """
-    check_port(host, port)
+    if not share_port:
+        check_port(host, port)
     granian = Granian(
         server,
         address=host,

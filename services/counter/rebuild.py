@@ -28,7 +28,7 @@ from shared.readmodel import (
     votes_key,
 )
 from shared.sites import Sites
-from shared.streams import EntryId, delivery_key
+from shared.streams import EntryId, delivery_key, events_key
 
 _FIELDS_PER_COMMAND = 1000
 _RENEW_SECONDS = 1.0
@@ -36,32 +36,60 @@ _KINDS = {"guest": Presence.GUEST, "member": Presence.MEMBER, "bot": Presence.BO
 
 
 class Rebuilt(NamedTuple):
-    """What was written for a shard."""
+    """What was written for a shard. correction: by how much the number of counted events was wrong."""
 
     shard: int
     rows: int
     fields: int
+    correction: int
 
 
-async def rebuild(redis: "Redis", store: Queries, sites: Sites, shards: int, now_ms: int) -> AsyncIterator[Rebuilt]:
-    """Make the read model again, shard by shard."""
-    for shard in range(shards):
-        async with _taken_over(redis, shard) as epoch:
-            yield await _rebuild_shard(redis, store, sites, shard, epoch, now_ms)
+class Rebuilder:
+    """Makes the read model of a store's sites again. now_ms: when, in ms since 1970 UTC."""
+
+    def __init__(self, redis: "Redis", store: Queries, sites: Sites, now_ms: int) -> None:
+        self._redis = redis
+        self._store = store
+        self._sites = sites
+        self._now_ms = now_ms
+
+    async def rebuild(self, shard: int) -> Rebuilt:
+        """The read model of a shard."""
+        async with _taken_over(self._redis, shard) as epoch:
+            delivery = await read_delivery(self._redis, shard)
+            applied = delivery.applied or await _before_stream(self._redis, shard)
+            hashes = await true_hashes(self._store, shard, applied)
+            rows, _ = await stored_rows(self._store, shard, applied)
+            correction = rows + delivery.presence - delivery.counted
+            names = [site for site in self._sites if self._sites.shard(site) == shard]
+            commands = [*_replace(shard, names, hashes), *await self._present(shard, names, applied)]
+            commands += [("HINCRBY", delivery_key(shard), name, correction) for name in ("accepted", "counted")]
+            await _execute(self._redis, shard, epoch, commands)
+            return Rebuilt(shard, rows, sum(len(fields) for fields in hashes.values()), correction)
+
+    async def _present(self, shard: int, sites: list[str], applied: EntryId) -> list[Command]:
+        """Who viewed a page lately, for sites whose presence is lost; else Redis knows more: pings and leaves."""
+        lost = [
+            site
+            for site in sites
+            if not await self._redis.exists(*(presence_key(shard, site, presence) for presence in Presence))
+        ]
+        since = format_time(self._now_ms - VISIT_MS)
+        parameters = {"shard": shard, "since": since, "ms": applied.ms, "seq": applied.seq}
+        return [
+            ("ZADD", presence_key(shard, site, _KINDS[kind]), at, visitor_member(visitor))
+            for site, visitor, at, kind in await self._store.query(sql("present"), parameters)
+            if site in lost
+        ]
 
 
-async def _rebuild_shard(redis: "Redis", store: Queries, sites: Sites, shard: int, epoch: int, now_ms: int) -> Rebuilt:
-    delivery = await read_delivery(redis, shard)
-    applied = delivery.applied or (EVERYTHING if not delivery.accepted else EntryId(0, 0))
-    hashes = await true_hashes(store, shard, applied)
-    rows, _ = await stored_rows(store, shard, applied)
-    names = [site for site in sites if sites.shard(site) == shard]
-    commands = [*_replace(shard, names, hashes), *await _present(redis, store, shard, names, applied, now_ms)]
-    commands.append(("HSET", delivery_key(shard), "counted", rows + delivery.presence))
-    if not delivery.applied and not delivery.accepted:  # Redis has lost its data
-        commands.append(("HSET", delivery_key(shard), "accepted", rows + delivery.waiting))
-    await _execute(redis, shard, epoch, commands)
-    return Rebuilt(shard, rows, sum(len(fields) for fields in hashes.values()))
+async def _before_stream(redis: "Redis", shard: int) -> EntryId:
+    """The position before the first entry that waits: nothing was applied since Redis lost its data."""
+    first = await redis.xrange(events_key(shard), count=1)
+    if not first:
+        return EVERYTHING
+    entry = EntryId.parse(first[0][0])  # type: ignore[index, arg-type]
+    return EntryId(entry.ms, entry.seq - 1) if entry.seq else EntryId(entry.ms - 1, EVERYTHING.seq)
 
 
 def _replace(shard: int, sites: list[str], hashes: Hashes) -> Iterator[Command]:
@@ -74,30 +102,13 @@ def _replace(shard: int, sites: list[str], hashes: Hashes) -> Iterator[Command]:
             yield "HSET", key, *(word for field, number in part for word in (field, number))
 
 
-async def _present(
-    redis: "Redis", store: Queries, shard: int, sites: list[str], applied: EntryId, now_ms: int
-) -> list[Command]:
-    """Who viewed a page lately, for sites whose presence is lost. Redis knows more than the store: pings and leaves."""
-    lost = [
-        site
-        for site in sites
-        if not await redis.exists(*(presence_key(shard, site, presence) for presence in Presence))
-    ]
-    parameters = {"shard": shard, "since": format_time(now_ms - VISIT_MS), "ms": applied.ms, "seq": applied.seq}
-    return [
-        ("ZADD", presence_key(shard, site, _KINDS[kind]), at, visitor_member(visitor))
-        for site, visitor, at, kind in await store.query(sql("present"), parameters)
-        if site in lost
-    ]
-
-
 async def _execute(redis: "Redis", shard: int, epoch: int, commands: list[Command]) -> None:
     """All commands at once, or FencedError where the shard was taken from us."""
     async with redis.pipeline(transaction=True) as transaction:
         await transaction.watch(epoch_key(shard))
         if await transaction.get(epoch_key(shard)) != b"%d" % epoch:
             raise FencedError
-        transaction.multi()
+        transaction.multi()  # type: ignore[no-untyped-call]
         for command in commands:
             transaction.execute_command(*command)
         try:

@@ -10,43 +10,48 @@ from services.counter.lease import FencedError, epoch_key
 from shared.events import Kind, Source
 from shared.readmodel import Presence, presence_key, visitor_member, votes_field, votes_key
 
-_KINDS = tuple(Presence)
-
 
 async def read_state(redis: "Redis", shard: int, epoch: int, arrivals: Iterable[Arrival]) -> State:
     """When the visitors of these events were last seen, and how the voters voted before.
 
     The fence is read in the same transaction. FencedError where the shard has passed to another counter.
     """
-    visitors: dict[tuple[str, Source], dict[int, None]] = {}
-    voters: dict[str, dict[VoteKey, None]] = {}
-    for _, event, _ in arrivals:
-        if event.kind is Kind.RATING:
-            voters.setdefault(event.site, {})[event.site, event.item, event.visitor] = None
-        else:
-            visitors.setdefault((event.site, event.source), {})[event.visitor] = None
-
+    visitors, votes = _asked(arrivals)
     async with redis.pipeline(transaction=True) as transaction:
         transaction.get(epoch_key(shard))
         for (site, source), who in visitors.items():
-            for presence in _KINDS:
+            for presence in Presence:
                 transaction.zmscore(presence_key(shard, site, presence, source), [visitor_member(v) for v in who])
-        for site, votes in voters.items():
-            transaction.hmget(votes_key(shard, site), [votes_field(item, voter) for _, item, voter in votes])
+        for site, keys in votes.items():
+            transaction.hmget(votes_key(shard, site), [votes_field(item, voter) for _, item, voter in keys])
         answers: list[Any] = await transaction.execute()
-
     if answers[0] != b"%d" % epoch:
         raise FencedError
+
     state = State()
     rest = iter(answers[1:])
     for where, who in visitors.items():
-        seen = state.seen[where] = {}
-        for presence in _KINDS:
-            for visitor, at in zip(who, next(rest), strict=True):
-                if at is not None:
-                    seen[visitor] = Seen(int(float(at)), presence)
-    for votes in voters.values():
-        for vote, score in zip(votes, next(rest), strict=True):
-            if score is not None:
-                state.votes[vote] = int(score)
+        scores = {presence: next(rest) for presence in Presence}
+        state.seen[where] = {
+            visitor: Seen(int(float(at)), presence)
+            for presence, found in scores.items()
+            for visitor, at in zip(who, found, strict=True)
+            if at is not None
+        }
+    for keys in votes.values():
+        state.votes |= {key: int(score) for key, score in zip(keys, next(rest), strict=True) if score is not None}
     return state
+
+
+def _asked(
+    arrivals: Iterable[Arrival],
+) -> tuple[dict[tuple[str, Source], dict[int, None]], dict[str, dict[VoteKey, None]]]:
+    """The visitors by (site, source) and the votes by site, each once, in order."""
+    visitors: dict[tuple[str, Source], dict[int, None]] = {}
+    votes: dict[str, dict[VoteKey, None]] = {}
+    for _, event, _ in arrivals:
+        if event.kind is Kind.RATING:
+            votes.setdefault(event.site, {})[event.site, event.item, event.visitor] = None
+        else:
+            visitors.setdefault((event.site, event.source), {})[event.visitor] = None
+    return visitors, votes

@@ -74,16 +74,12 @@ async def _snapshot(redis: "Redis", shard: int, sites: Iterable[str]) -> tuple[H
 
 def compare(shown: Hashes, true: Hashes) -> list[str]:
     """Where the read model differs from what it must be, a line each; a field that is 0 may as well be missing."""
-    differences = []
-    for key in sorted(shown.keys() | true.keys()):
-        here, there = shown.get(key, {}), true.get(key, {})
-        name = key.partition(":")[2]
-        for field in sorted(here.keys() | there.keys()):
-            if here.get(field, 0) != there.get(field, 0):
-                differences.append(
-                    f"{name} {field}: the read model says {here.get(field, 0)}, ClickHouse {there.get(field, 0)}"
-                )
-    return differences
+    return [
+        f"{key.partition(':')[2]} {field}: the read model says {here}, ClickHouse {there}"
+        for key in sorted(shown.keys() | true.keys())
+        for field in sorted(shown.get(key, {}).keys() | true.get(key, {}).keys())
+        if (here := shown.get(key, {}).get(field, 0)) != (there := true.get(key, {}).get(field, 0))
+    ]
 
 
 async def _roll_up(store: Queries, table: str) -> list[str]:

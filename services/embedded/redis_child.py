@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+from contextlib import suppress
 from importlib import util
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def _version(binary: str) -> tuple[int, ...]:
 
 
 class RedisChild:
-    """The child. It is started again when it dies; it is stopped cleanly with us, and by the next start when we died."""
+    """The child: started again when it dies, stopped cleanly with us, or by the next start where we were killed."""
 
     def __init__(self, folder: Folder, binary: str) -> None:
         self._folder = folder
@@ -129,10 +130,8 @@ class RedisChild:
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 while True:
-                    try:
+                    with suppress(RedisError, OSError):
                         await client.shutdown(nosave=True, force=True)
-                    except (RedisError, OSError):
-                        pass
                     try:
                         await client.ping()
                     except BusyLoadingError:

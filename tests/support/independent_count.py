@@ -1,7 +1,6 @@
 """A second opinion on an access log, for the proof of the import: page views of people and bot hits by day.
 
-It shares no code with truycap. `python -m tests.support.independent_count FILE [ZONE]` prints it (in UTC).
-"""
+It shares no code with truycap. `python -m tests.support.independent_count FILE [ZONE]` prints it (in UTC)."""
 
 import gzip
 import sys

@@ -1,0 +1,41 @@
+"""`truycap verify` and `truycap rebuild` on the terminal."""
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from services.counter.rebuild import Rebuilder
+from services.counter.verify import verify
+from services.stores import Stores
+from shared.clock import wall_clock_ms
+
+_MOST_LINES = 50
+
+
+async def run_verify(stores: Stores, console: Console) -> bool:
+    """Say what every check found; whether all is as it must be."""
+    differences: list[str] = []
+    with Progress(SpinnerColumn(), TextColumn("Checking ..."), console=console, transient=True) as progress:
+        progress.add_task("")
+        async for finding in verify(stores.redis, stores.store, stores.sites, stores.settings.shards):
+            progress.console.print(f"{'ok       ' if not finding.differences else 'DIFFERENT'}  {finding.check}")
+            differences += finding.differences
+    for line in differences[:_MOST_LINES]:
+        console.print(f"  {line}")
+    if len(differences) > _MOST_LINES:
+        console.print(f"  ... and {len(differences) - _MOST_LINES} more")
+    if differences:
+        console.print(f"{len(differences)} differences. `truycap rebuild` makes the read model again from ClickHouse.")
+    return not differences
+
+
+async def run_rebuild(stores: Stores, console: Console) -> None:
+    """Make the read model of every shard again."""
+    rebuilder = Rebuilder(stores.redis, stores.store, stores.sites, wall_clock_ms())
+    with Progress(console=console) as progress:
+        for shard in progress.track(range(stores.settings.shards), description="Rebuilding"):
+            rebuilt = await rebuilder.rebuild(shard)
+            progress.console.print(f"shard {shard}: {rebuilt.fields:,} numbers from {rebuilt.rows:,} rows")
+            if rebuilt.correction:
+                progress.console.print(
+                    f"shard {shard}: counted events corrected by {rebuilt.correction:+,} to what ClickHouse has"
+                )

@@ -1,0 +1,60 @@
+"""Several processes of one service that share a port (SO_REUSEPORT: the kernel spreads the connections)."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from shared import log
+from shared.serve import check_port
+
+SHARE_PORT = "--share-port"
+"""The option that tells a process that it is one of several."""
+_RESTART_SECONDS = 1.0
+_PARENT_SECONDS = 1.0
+_STOP_SECONDS = 15.0
+
+logger = log.get(__name__)
+
+
+async def run_workers(command: str, host: str, port: int, workers: int) -> None:
+    """Keep `workers` processes of `truycap <command>` running until a signal comes."""
+    check_port(host, port)
+    arguments = [command, "--host", host, "--port", str(port), SHARE_PORT]
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    keepers = [asyncio.create_task(_keep(arguments, stop)) for _ in range(workers)]
+    await stop.wait()
+    await asyncio.gather(*keepers)
+
+
+async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.cli", *arguments, start_new_session=True
+        )
+        ended = asyncio.create_task(process.wait())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if stop.is_set():
+            with suppress(ProcessLookupError):
+                process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended, _STOP_SECONDS)
+            if process.returncode is None:
+                process.kill()
+            return
+        logger.error("a worker ended and is started again", pid=process.pid, exit_code=process.returncode)
+        await asyncio.sleep(_RESTART_SECONDS)
+
+
+async def parent_gone() -> None:
+    """Returns when the process that started this one is gone, so that no worker outlives it."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(_PARENT_SECONDS)

@@ -1,0 +1,30 @@
+"""Imported events onto the stream, at the pace at which they are counted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from redis.asyncio import Redis
+
+from shared.events import StreamEvent
+from shared.streams import append, events_key
+
+ENTRY_EVENTS = 500
+MOST_WAITING = 20
+"""Entries that may wait on the stream before the import waits: live events share the way."""
+_PAUSE_SECONDS = 0.05
+
+
+async def publish(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> None:
+    """Put events on the stream, on disk when this returns."""
+    while await redis.xlen(events_key(shard)) > MOST_WAITING:
+        await asyncio.sleep(_PAUSE_SECONDS)
+    for start in range(0, len(events), ENTRY_EVENTS):
+        await append(redis, shard, events[start : start + ENTRY_EVENTS])
+
+
+async def until_counted(redis: "Redis", shard: int) -> AsyncIterator[int]:
+    """Yields how many entries wait until those that wait now are counted."""
+    last = await redis.xrevrange(events_key(shard), count=1)
+    while last and await redis.xrange(events_key(shard), max=last[0][0], count=1):  # type: ignore[index, arg-type]
+        yield int(await redis.xlen(events_key(shard)))
+        await asyncio.sleep(_PAUSE_SECONDS)
