@@ -18,7 +18,7 @@ from shared.settings import load_settings
 app = App(
     name="truycap",
     help="Live visit counters and article ratings for portal websites, exactly once.",
-    help_format="plaintext",
+    help_format="markdown",
     version_flags=["--version"],
 )
 imports = app.command(App(name="import", help="Carry over what was counted before truycap."))

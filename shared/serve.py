@@ -49,8 +49,9 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop taking requests and finish those at hand.
 
-    share_port: other processes listen on the same port; drain: ends what would keep the server from stopping (open streams); watch: what should run as long as the server;
-    whichever of them ends first ends the server, and its error is raised.
+    share_port: other processes listen on the same port. drain: ends what would keep the server from stopping (open
+    streams). watch: what should run as long as the server; whichever of them ends first ends the server, and its error
+    is raised. ready: called once the server listens.
     """
     if not share_port:
         check_port(host, port)

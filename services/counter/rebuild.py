@@ -88,7 +88,7 @@ async def _before_stream(redis: "Redis", shard: int) -> EntryId:
     first = await redis.xrange(events_key(shard), count=1)
     if not first:
         return EVERYTHING
-    entry = EntryId.parse(first[0][0])  # type: ignore[index, arg-type]
+    entry = EntryId.parse(first[0][0])  # type: ignore[arg-type]
     return EntryId(entry.ms, entry.seq - 1) if entry.seq else EntryId(entry.ms - 1, EVERYTHING.seq)
 
 

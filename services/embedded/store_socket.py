@@ -39,14 +39,14 @@ async def open_store_socket(store: Queries, path: Path) -> AsyncIterator[None]:
         finally:
             writer.close()
 
-    path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at start
+    path.unlink(missing_ok=True)
     server = await asyncio.start_unix_server(answer, path)
-    path.chmod(0o600)  # noqa: ASYNC240
+    path.chmod(0o600)
     try:
         yield
     finally:
         server.close()
-        path.unlink(missing_ok=True)  # noqa: ASYNC240
+        path.unlink(missing_ok=True)
 
 
 class RemoteStore:

@@ -25,6 +25,6 @@ async def publish(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> 
 async def until_counted(redis: "Redis", shard: int) -> AsyncIterator[int]:
     """Yields how many entries wait until those that wait now are counted."""
     last = await redis.xrevrange(events_key(shard), count=1)
-    while last and await redis.xrange(events_key(shard), max=last[0][0], count=1):  # type: ignore[index, arg-type]
+    while last and await redis.xrange(events_key(shard), max=last[0][0], count=1):  # type: ignore[arg-type]
         yield int(await redis.xlen(events_key(shard)))
         await asyncio.sleep(_PAUSE_SECONDS)
