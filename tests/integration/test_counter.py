@@ -1,0 +1,268 @@
+"""The counter with a real Redis and the real ClickHouse engine, in-process and over HTTP."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from services.counter import consume
+from services.counter.apply import apply as real_apply
+from services.counter.delivery import read_delivery
+from services.counter.verify import verify
+from shared.clickhouse import ClickHouse
+from shared.sites import Site, Sites
+from shared.streams import GROUP, append, dead_key, ensure_group, events_key
+from tests.support.counting import (
+    GOOGLEBOT,
+    HANOI,
+    KOLKATA,
+    NEW_YORK,
+    SITES,
+    counting,
+    event_id,
+    pageview,
+    ping,
+    rating,
+    settings,
+    shown,
+    until,
+    until_counted,
+)
+from tests.support.servers import RedisServer
+
+
+async def differences(redis: Redis, store: ClickHouse, sites: Sites = SITES) -> list[str]:
+    return [line async for finding in verify(redis, store, sites, 1) for line in finding.differences]
+
+
+async def rows(store: ClickHouse) -> int:
+    return int((await store.query("SELECT count() FROM events"))[0][0])
+
+
+async def test_events_accepted_before_the_first_start_are_counted(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    await append(redis, 0, [pageview(visitor=1), pageview(visitor=2), pageview(visitor=9, agent=GOOGLEBOT)])
+    await append(redis, 0, [pageview(visitor=1), rating(4), ping(visitor=3)])
+    async with counting(settings(redis_server.url, dsn)):
+        await until_counted(redis)
+    counts = await shown(redis, HANOI)
+    assert counts["visits"] == {"today": 2, "yesterday": 0, "week": 2, "month": 2, "year": 2, "total": 2}
+    assert counts["pageviews"]["today"] == 3
+    assert counts["online"] == {"total": 4, "guests": 3, "members": 0, "bots": 1}
+    delivery = await read_delivery(redis, 0)
+    assert (delivery.accepted, delivery.counted, delivery.presence, delivery.waiting) == (6, 6, 1, 0)
+    assert await redis.xlen(events_key(0)) == 0
+    assert await differences(redis, migrated) == []
+
+
+async def test_one_instant_falls_on_each_sites_own_day(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    instant = int(datetime(2026, 3, 1, 18, 45, tzinfo=UTC).timestamp() * 1000)
+    await append(redis, 0, [pageview(site, time=instant) for site in ("hanoi", "newyork", "kolkata")])
+    async with counting(settings(redis_server.url, dsn)):
+        await until_counted(redis)
+    stored = await migrated.query("SELECT site, toString(date), hour FROM traffic_hourly ORDER BY site")
+    assert [tuple(row) for row in stored] == [
+        ("hanoi", "2026-03-02", 1),
+        ("kolkata", "2026-03-02", 0),
+        ("newyork", "2026-03-01", 13),
+    ]
+    for site, month in ((HANOI, 1), (KOLKATA, 1), (NEW_YORK, 1)):
+        counts = await shown(redis, site, now=instant)
+        assert (counts["visits"]["today"], counts["visits"]["month"]) == (1, month)
+    next_morning = instant + 12 * 3600 * 1000
+    assert (await shown(redis, HANOI, now=next_morning))["visits"]["yesterday"] == 0
+    assert (await shown(redis, NEW_YORK, now=next_morning))["visits"]["yesterday"] == 1
+
+
+async def test_a_resent_event_is_counted_once_wherever_its_first_sending_got_to(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    async with counting(settings(redis_server.url, dsn)):
+        await append(redis, 0, [pageview(id=event_id(1))])
+        await until_counted(redis)
+        await append(redis, 0, [pageview(id=event_id(1), attempt=1)])  # it had arrived
+        await append(redis, 0, [pageview(id=event_id(2), attempt=1)])  # it had not
+        await until_counted(redis)
+        await append(redis, 0, [pageview(id=event_id(3)), pageview(id=event_id(3), attempt=1)])  # in one batch
+        await append(redis, 0, [pageview(id=event_id(2), attempt=2)])
+        await until_counted(redis)
+    stored = await migrated.query("SELECT id, count() FROM events GROUP BY id ORDER BY id")
+    assert [(row[0].int, row[1]) for row in stored] == [(1, 1), (2, 1), (3, 1)]
+    delivery = await read_delivery(redis, 0)
+    assert delivery.rejected == {"duplicate": 3}
+    assert await differences(redis, migrated) == []
+
+
+async def test_what_cannot_be_counted_is_dead_lettered_with_its_reason_beside_good_events(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    good: list[Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(pageview()))
+    mixed = msgspec.msgpack.encode([good, ["not", "an", "event"], [*good[:4], b"short", *good[5:]], good])
+    await redis.xadd(events_key(0), {"v": 1, "n": 4, "events": mixed})
+    await redis.xadd(events_key(0), {"v": 2, "n": 7, "events": b"x"})
+    await redis.xadd(events_key(0), {"v": 1, "n": 3, "events": b"\xc1"})
+    await redis.hincrby("{0}:delivery", "accepted", 14)
+    await append(redis, 0, [pageview("nowhere"), pageview(time=0), pageview(time=4_000_000_000_000), pageview()])
+    async with counting(settings(redis_server.url, dsn)):
+        await until_counted(redis)
+    delivery = await read_delivery(redis, 0)
+    assert delivery.balanced
+    assert (delivery.counted, delivery.dead) == (2, 13)
+    assert delivery.rejected == {"too_old": 1, "in_the_future": 1, "duplicate": 1}
+    letters: Any = await redis.xrange(dead_key(0))
+    assert [(fields[b"reason"], int(fields[b"n"])) for _, fields in letters] == [
+        (b"undecodable", 1),
+        (b"undecodable", 1),
+        (b"unknown_version", 7),
+        (b"undecodable", 3),
+        (b"unknown_site", 1),
+    ]
+
+
+async def test_a_batch_that_was_inserted_but_not_applied_is_counted_once_by_the_next_counter(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inserted = asyncio.Event()
+
+    async def dies(*_: Any) -> bool:
+        inserted.set()
+        raise asyncio.CancelledError
+
+    await append(redis, 0, [pageview(visitor=number) for number in range(50)])
+    monkeypatch.setattr(consume, "apply", dies)
+    async with counting(settings(redis_server.url, dsn)):
+        await asyncio.wait_for(inserted.wait(), 20)
+    assert await rows(migrated) == 50
+    assert (await shown(redis, HANOI))["visits"]["total"] == 0
+
+    # The next counter would compute other rows: the site's zone was changed. What is stored stays as it is.
+    moved = Sites([Site(id="hanoi", hostnames=["*"], timezone="Pacific/Kiritimati"), NEW_YORK, KOLKATA], 1)
+    monkeypatch.setattr(consume, "apply", real_apply)
+    await append(redis, 0, [pageview(visitor=100)])
+    async with counting(settings(redis_server.url, dsn), moved):
+        await until_counted(redis)
+    assert await rows(migrated) == 51
+    assert (await shown(redis, HANOI))["visits"]["total"] == 51
+    assert await differences(redis, migrated) == []
+
+
+async def test_a_batch_that_a_dead_counter_only_read_comes_before_what_came_later(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    await ensure_group(redis, 0)
+    await append(redis, 0, [pageview(id=event_id(1))])
+    await redis.xreadgroup(GROUP, "counter-dead", {events_key(0): ">"}, count=10)
+    await append(redis, 0, [pageview(id=event_id(1), attempt=1), pageview(id=event_id(2))])
+    async with counting(settings(redis_server.url, dsn)):
+        await until_counted(redis)
+    delivery = await read_delivery(redis, 0)
+    assert (delivery.counted, delivery.rejected) == (2, {"duplicate": 1})
+    consumers: Any = await redis.xinfo_consumers(events_key(0), GROUP)
+    assert b"counter-dead" not in [consumer["name"] for consumer in consumers]
+    assert await differences(redis, migrated) == []
+
+
+async def test_entries_whose_read_was_lost_on_the_way_are_counted(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    async with counting(settings(redis_server.url, dsn)):
+        await append(redis, 0, [pageview(visitor=1)])
+        await until_counted(redis)
+        consumers: Any = await redis.xinfo_consumers(events_key(0), GROUP)
+        name = consumers[0]["name"]
+        # One transaction, so that the counter's own blocked read cannot get there first.
+        async with redis.pipeline(transaction=True) as transaction:
+            transaction.xadd(events_key(0), {"v": 1, "n": 1, "events": msgspec.msgpack.encode([pageview(visitor=2)])})
+            transaction.hincrby("{0}:delivery", "accepted", 1)
+            transaction.xreadgroup(GROUP, name, {events_key(0): ">"}, count=10)
+            await transaction.execute()
+        await append(redis, 0, [pageview(visitor=3)])
+        await until_counted(redis)
+    assert (await shown(redis, HANOI))["visits"]["total"] == 3
+    assert await differences(redis, migrated) == []
+
+
+async def test_a_counter_that_lost_its_shard_changes_nothing_any_more(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep, wake = asyncio.Event(), asyncio.Event()
+
+    async def sleeps(*arguments: Any) -> bool:
+        if not asleep.is_set():
+            asleep.set()
+            await wake.wait()
+        return await real_apply(*arguments)
+
+    monkeypatch.setattr(consume, "apply", sleeps)
+    await append(redis, 0, [pageview(visitor=number) for number in range(10)])
+    async with counting(settings(redis_server.url, dsn)):
+        await asyncio.wait_for(asleep.wait(), 20)
+        async with counting(settings(redis_server.url, dsn), alone=True):  # takes the shard by force
+            await until_counted(redis)
+            wake.set()
+            await append(redis, 0, [pageview(visitor=100)])
+            await until_counted(redis)
+    assert (await shown(redis, HANOI))["visits"]["total"] == 11
+    assert (await read_delivery(redis, 0)).counted == 11
+    assert await differences(redis, migrated) == []
+
+
+async def test_two_counters_share_the_work_of_a_shard_without_counting_twice(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    async with counting(settings(redis_server.url, dsn)), counting(settings(redis_server.url, dsn)):
+        for start in range(0, 200, 10):
+            await append(redis, 0, [pageview(visitor=start + number) for number in range(10)])
+        await until_counted(redis)
+    assert (await shown(redis, HANOI))["visits"]["total"] == 200
+    assert await differences(redis, migrated) == []
+
+
+async def test_a_stopped_counter_gives_its_shard_back_at_once(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    for _ in range(3):
+        async with counting(settings(redis_server.url, dsn)):
+            await append(redis, 0, [pageview()])
+            await until_counted(redis)
+        assert not await redis.exists("{0}:lease")
+    consumers: Any = await redis.xinfo_consumers(events_key(0), GROUP)
+    assert len(consumers) <= 1  # those of earlier starts are forgotten
+
+
+async def test_a_changed_vote_moves(redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str) -> None:
+    async with counting(settings(redis_server.url, dsn)):
+        await append(redis, 0, [rating(5, voter=1), rating(1, voter=2), rating(2, voter=1)])
+        await until_counted(redis)
+        await append(redis, 0, [rating(3, voter=1)])
+        await until_counted(redis)
+    assert await redis.hgetall("{0}:ratings:hanoi") == {
+        b"5:/tin-tuc/bai-viet": b"0",
+        b"2:/tin-tuc/bai-viet": b"0",
+        b"1:/tin-tuc/bai-viet": b"1",
+        b"3:/tin-tuc/bai-viet": b"1",
+    }
+    assert await differences(redis, migrated) == []
+
+
+async def test_a_lost_stream_is_made_again_and_counting_goes_on(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    async with counting(settings(redis_server.url, dsn)) as counter:
+        await append(redis, 0, [pageview()])
+        await until_counted(redis)
+        await redis.delete(events_key(0))
+        await append(redis, 0, [pageview(visitor=2)])
+        await until_counted(redis)
+
+        async def ready() -> bool:
+            return await counter.ready() is None
+
+        await until(ready, "the counter is ready again")
+    assert (await shown(redis, HANOI))["visits"]["total"] == 2
