@@ -10,11 +10,13 @@ from redis.asyncio import Redis
 
 from services.counter import consume
 from services.counter.apply import apply as real_apply
+from services.counter.batch import Batch
 from services.counter.delivery import read_delivery
+from services.counter.lease import FencedError, Lease
 from services.counter.verify import verify
 from shared.clickhouse import ClickHouse
 from shared.sites import Site, Sites
-from shared.streams import GROUP, append, dead_key, ensure_group, events_key
+from shared.streams import GROUP, Entry, append, dead_key, ensure_group, events_key
 from tests.support.counting import (
     GOOGLEBOT,
     HANOI,
@@ -134,7 +136,8 @@ async def test_a_batch_that_was_inserted_but_not_applied_is_counted_once_by_the_
         inserted.set()
         raise asyncio.CancelledError
 
-    await append(redis, 0, [pageview(visitor=number) for number in range(50)])
+    evening = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000)  # 1 March in Hanoi, 2 March in Kiritimati
+    await append(redis, 0, [pageview(visitor=number, time=evening) for number in range(50)])
     monkeypatch.setattr(consume, "apply", dies)
     async with counting(settings(redis_server.url, dsn)):
         await asyncio.wait_for(inserted.wait(), 20)
@@ -149,6 +152,7 @@ async def test_a_batch_that_was_inserted_but_not_applied_is_counted_once_by_the_
         await until_counted(redis)
     assert await rows(migrated) == 51
     assert (await shown(redis, HANOI))["visits"]["total"] == 51
+    assert (await shown(redis, HANOI, now=evening))["visits"]["today"] == 50
     assert await differences(redis, migrated) == []
 
 
@@ -211,6 +215,25 @@ async def test_a_counter_that_lost_its_shard_changes_nothing_any_more(
     assert (await shown(redis, HANOI))["visits"]["total"] == 11
     assert (await read_delivery(redis, 0)).counted == 11
     assert await differences(redis, migrated) == []
+
+
+async def test_a_batch_is_applied_once_and_only_by_who_has_the_shard(redis: Redis) -> None:
+    await ensure_group(redis, 0)
+    entry = await append(redis, 0, [pageview()])
+    await redis.xreadgroup(GROUP, "counter-1", {events_key(0): ">"})
+    batch = Batch(0, [Entry(entry, {})])
+    lease = Lease(redis, 0)
+    former, now = await lease.acquire(), await lease.acquire(force=True)
+    assert former
+    assert now
+    with pytest.raises(FencedError):
+        await real_apply(redis, batch, former, [("INCR", "{0}:mark")])
+    assert await redis.exists("{0}:mark") == 0
+    assert await redis.xlen(events_key(0)) == 1
+    assert await real_apply(redis, batch, now, [("INCR", "{0}:mark")])
+    assert not await real_apply(redis, batch, now, [("INCR", "{0}:mark")])
+    assert await redis.get("{0}:mark") == b"1"
+    assert await redis.xlen(events_key(0)) == 0
 
 
 async def test_two_counters_share_the_work_of_a_shard_without_counting_twice(
