@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-_QUARTER = 15 * 60 * 1000
+_MINUTE = 60 * 1000
 
 
 class Local(NamedTuple):
@@ -17,13 +17,13 @@ class Local(NamedTuple):
 
 def local(time_ms: int, zone: ZoneInfo) -> Local:
     """The date and hour that a clock in `zone` shows at `time_ms` (milliseconds since 1970 UTC)."""
-    return _local_quarter(time_ms // _QUARTER, zone)
+    return _local_minute(time_ms // _MINUTE, zone)
 
 
 @lru_cache(maxsize=4096)
-def _local_quarter(quarter: int, zone: ZoneInfo) -> Local:
-    # Since 1972 every offset, and every change of one, falls on a quarter of an hour (tz database).
-    there = datetime.fromtimestamp(quarter * _QUARTER / 1000, UTC).astimezone(zone)
+def _local_minute(minute: int, zone: ZoneInfo) -> Local:
+    # Since 1972 every offset, and every change of one, falls on a whole minute (tz database).
+    there = datetime.fromtimestamp(minute * 60, UTC).astimezone(zone)
     return Local(there.date(), there.hour)
 
 

@@ -4,9 +4,11 @@ Untrusted input is decoded into `PageView`, `Rating`, `Ping` or `Leave`; only in
 `StreamEvent`, which holds no address: the visitor is a number already, the country a code.
 """
 
+import re
+import string
 from enum import IntEnum
 from typing import Annotated
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import msgspec
@@ -20,6 +22,9 @@ Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 Score = Annotated[int, Meta(ge=1, le=5)]
 Attempt = Annotated[int, Meta(ge=0, le=65535)]
 VisitorId = Annotated[str, Meta(max_length=128)]
+
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
+_RESPELLED = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/!$&'()*+,;=:@-]")
 
 
 class PageView(msgspec.Struct, frozen=True, tag="pageview"):
@@ -118,16 +123,25 @@ def host_of(url: str) -> str:
 def item_of(url: str) -> str:
     """The item that a URL names: its path in one spelling, without query and fragment.
 
-    `https://a.vn/tin%2dtuc/?p=1` and `/tin-tuc/` are the same item. Percent-encoding is normalised as RFC 3986
-    (section 6.2.2) says; the path's case and its trailing slash are kept, for servers may tell them apart.
+    `https://a.vn/tin%2dtuc/?p=1` and `/tin-tuc/` are the same item; what begins with a slash is a path already.
+    Percent-encoding is normalised as RFC 3986 (section 6.2.2) says; the path's case and its trailing slash are kept,
+    for servers may tell them apart.
     """
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        path = url
-    path = path.partition("?")[0].partition("#")[0] or "/"
+    path = url
+    if not url.startswith("/"):
+        try:
+            path = urlsplit(url).path
+        except ValueError:
+            pass
+    path = path.partition("?")[0].partition("#")[0]
     if not path.startswith("/"):
         path = "/" + path
-    if "%" not in path and path.isascii():
-        return path
-    return quote(unquote_to_bytes(path), safe="/!$&'()*+,;=:@~-._")
+    return _RESPELLED.sub(_respell, path)
+
+
+def _respell(found: re.Match[str]) -> str:
+    text = found[0]
+    if len(text) == 1:
+        return quote(text, errors="replace")
+    character = chr(int(text[1:], 16))
+    return character if character in _UNRESERVED else text.upper()

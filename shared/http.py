@@ -22,7 +22,11 @@ JSON: Headers = [("content-type", "application/json"), ("cache-control", "no-sto
 class RequestHeaders(Protocol):
     def get(self, key: str, default: str | None = None) -> str | None: ...
 
+    def get_all(self, key: str) -> list[str]: ...
+
     def items(self) -> list[tuple[str, str]]: ...
+
+    def __contains__(self, key: str) -> bool: ...
 
 
 class Scope(Protocol):
@@ -144,7 +148,7 @@ async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> None:
         "scheme": scope.scheme,
         "path": scope.path,
         "raw_path": None,
-        "query_string": scope.query_string.encode("latin-1"),
+        "query_string": scope.query_string.encode(),
         "root_path": "",
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
         "client": (host, int(port)) if port.isdigit() else None,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -86,7 +86,7 @@ def shard_of(site_id: str, shards: int) -> int:
 def load_sites(path: Path) -> list[Site]:
     """The sites of a truycap.toml; SetupError names the line of what is wrong and what is allowed there."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # Windows's Notepad may put a byte order mark first
     except OSError as error:
         raise SetupError(f"{path} cannot be read ({error.strerror}). Name another file with --config.") from None
     except UnicodeDecodeError as error:
@@ -124,12 +124,14 @@ def _site(table: object, text: str, name: str, index: int) -> Site:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         key = path.rstrip("`").lstrip(".").split(".")[-1].split("[")[0]
-        unknown = re.search(r"unknown field `(\w+)`", message)
+        unknown = re.search(r"unknown field `(.*)`", message)
         if unknown:
             allowed = Opening.__struct_fields__ if key == "opening" else Site.__struct_fields__
             near = difflib.get_close_matches(unknown[1], allowed, 1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise wrong(unknown[1], f"unknown key {unknown[1]!r}{hint}; allowed: {', '.join(allowed)}.") from None
+        if key == "language":
+            message += f"; allowed: {', '.join(get_args(Language))}"
         raise wrong(key, f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}.") from None
     if not SITE_ID.fullmatch(site.id):
         raise wrong("id", f"id: {site.id!r} must be 1 to 63 small letters, digits, '-' or '_'.")
@@ -147,14 +149,14 @@ def _site(table: object, text: str, name: str, index: int) -> Site:
     return site
 
 
-def _line(text: str, key: str, table: int = 0) -> int:
-    """The number of the line on which `key` stands in the given [[site]] table (1 where it cannot be told)."""
+def _line(text: str, key: str, table: int | None = None) -> int:
+    """The number of the line on which `key` stands, in the given [[site]] table (1 where it cannot be told)."""
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if re.match(r"\s*\[\[\s*site\s*\]\]", line)]
-    start = starts[table] if table < len(starts) else 0
+    start = starts[table] if table is not None and table < len(starts) else 0
     if key:
         pattern = re.compile(rf"""(?:^|[\s{{,\[.])["']?{re.escape(key)}["']?\s*[=\].]""")
         for number in range(start, len(lines)):
-            if pattern.search(lines[number]):
+            if pattern.search(lines[number]) and not lines[number].lstrip().startswith("#"):
                 return number + 1
     return start + 1

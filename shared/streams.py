@@ -23,6 +23,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[StreamEvent]).decode
 _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_one = msgspec.msgpack.Decoder(StreamEvent).decode
+# Text that is not UTF-8 and nesting without end have errors of their own.
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def shard_key(shard: int, name: str) -> str:
@@ -96,11 +98,11 @@ def decode_entry(entry: Entry) -> list[StreamEvent | Malformed]:
         return [Malformed("unknown_version", count, payload)]
     try:
         return list(_decode(payload))
-    except msgspec.MsgspecError:
+    except _UNDECODABLE:
         pass
     try:
         raws = _decode_raw(payload)
-    except msgspec.MsgspecError:
+    except _UNDECODABLE:
         return [Malformed("undecodable", count, payload)]
     return [_decode_or_not(bytes(raw)) for raw in raws]
 
@@ -108,7 +110,7 @@ def decode_entry(entry: Entry) -> list[StreamEvent | Malformed]:
 def _decode_or_not(raw: bytes) -> StreamEvent | Malformed:
     try:
         return _decode_one(raw)
-    except msgspec.MsgspecError:
+    except _UNDECODABLE:
         return Malformed("undecodable", 1, raw)
 
 

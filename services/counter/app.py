@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from contextlib import suppress
 
 from faststream import FastStream
 from faststream.redis import RedisBroker
@@ -18,7 +17,7 @@ from shared.sites import Sites
 
 STALLED_SECONDS = 15.0
 """A shard without progress for longer is not ready."""
-_DRAIN_SECONDS = 8.0
+_DRAIN_SECONDS = 6.0
 _REDIS_SECONDS = 30.0
 
 
@@ -59,8 +58,8 @@ class Counter:
 
     async def failed(self) -> None:
         """Returns never; raises what ended the counting of a shard."""
-        for task in asyncio.as_completed(self._tasks):
-            await task
+        await asyncio.gather(*self._tasks)
+        await asyncio.Event().wait()
 
     async def ready(self) -> str | None:
         """Which shards make no progress, None where all do."""
@@ -78,8 +77,12 @@ class Counter:
             self._tasks.append(asyncio.create_task(shard.run(force=self._alone), name=f"shard-{number}"))
 
     async def _stop_shards(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+        for shard in self._shards:
+            shard.stop()
+        waiting = set(self._tasks)
+        timeout = _DRAIN_SECONDS
+        while waiting:
+            _, waiting = await asyncio.wait(waiting, timeout=timeout)
+            for task in waiting:  # more than once: on its way out a cancellation can be lost in a library's time-out
+                task.cancel()
+            timeout = 0.5

@@ -59,17 +59,18 @@ class ShardCounter:
         self._log = logger.bind(shard=shard)
         self._counting = asyncio.Lock()
         self._ended = asyncio.Event()
+        self._stopping = False
         self._batches = 0
         self.failure: Exception | None = None
         self.alive_at = time.monotonic()
         """When this shard last made progress or was seen to have nothing to do, or to belong to another counter."""
 
     async def run(self, *, force: bool) -> None:
-        """Session after session until cancelled or until something fails that no repetition mends.
+        """Session after session until `stop` is called or something fails that no repetition mends.
 
         force: at first, take the shard from whoever had it (where this process is known to be the only counter).
         """
-        while True:
+        while not self._stopping:
             try:
                 epoch = await self._lease.acquire(force=force)
                 force = False
@@ -81,6 +82,11 @@ class ShardCounter:
             except (FencedError, LostReadError, RedisError, OSError) as error:
                 self._log.warning("session ended", error=str(error) or type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def stop(self) -> None:
+        """Finish the batch at hand, release the shard, then let `run` return."""
+        self._stopping = True
+        self._ended.set()
 
     async def _session(self, epoch: int) -> None:
         consumer = f"counter-{epoch}"
@@ -94,6 +100,8 @@ class ShardCounter:
 
     async def _subscribe(self, epoch: int, consumer: str) -> None:
         self._ended.clear()
+        if self._stopping:
+            return
         stream = StreamSub(
             events_key(self._shard),
             group=GROUP,

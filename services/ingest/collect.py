@@ -21,6 +21,7 @@ from shared.sites import Sites
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one pixel."""
+UNREADABLE_AGENT = "(not ASCII)"
 _PIXEL_HEADERS: Headers = [("content-type", "image/gif"), ("cache-control", "no-store")]
 _ONE_ACCEPTED = b'{"accepted":1}'
 _PREFLIGHT: Headers = [
@@ -66,7 +67,7 @@ class Collect:
                 proto.response_empty(204, [*cors, *_PREFLIGHT])
                 return 204
             if scope.method != "POST":
-                raise MethodNotAllowedError("Send events with POST.")
+                raise MethodNotAllowedError("Send events with POST.", "POST, OPTIONS")
             body = await self._body(headers, proto)
             events = self._pipeline.from_body(body, self._request(scope, headers, origin or ""))
             await self._publish(events)
@@ -82,7 +83,7 @@ class Collect:
         headers = scope.headers
         try:
             if scope.method != "GET":
-                raise MethodNotAllowedError("The pixel is an image: use GET.")
+                raise MethodNotAllowedError("The pixel is an image: use GET.", "GET")
             query = parse_qs(scope.query_string)
             referer = headers.get("referer") or ""
             view = msgspec.convert(
@@ -137,8 +138,9 @@ class Collect:
     def _request(self, scope: Scope, headers: RequestHeaders, origin: str) -> Request:
         return Request(
             origin=origin,
-            agent=headers.get("user-agent") or "",
-            address=self._addresses.of(scope.client, headers.get("x-forwarded-for")),
+            agent=_agent(headers),
+            # A proxy may append a line of its own to the lines that a client made up.
+            address=self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for"))),
             private=headers.get("sec-gpc") == "1" or headers.get("dnt") == "1",
             time=self._now_ms(),
         )
@@ -150,6 +152,13 @@ async def _outcome(done: asyncio.Future[None]) -> TruycapError | None:
     except TruycapError as error:
         return error
     return None
+
+
+def _agent(headers: RequestHeaders) -> str:
+    agent = headers.get("user-agent")
+    if agent is None:  # granian shows no header's value that is not ASCII; without one it would be a bot's
+        return UNREADABLE_AGENT if "user-agent" in headers else ""
+    return agent
 
 
 @lru_cache(maxsize=1024)
@@ -168,12 +177,12 @@ class Addresses:
             raise SetupError(f"TRUYCAP_TRUSTED_PROXIES={trusted!r}: {error}.") from None
         self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
 
-    def of(self, client: str, forwarded: str | None) -> str:
+    def of(self, client: str, forwarded: str) -> str:
         """The address of who sent the request: the last one in the chain of proxies that no trusted proxy has."""
-        address = client.rpartition(":")[0].strip("[]")
+        address = _bare(client)
         if forwarded and self._is_trusted(address):
             for hop in reversed(forwarded.split(",")):
-                address = hop.strip().strip("[]")
+                address = _bare(hop.strip())
                 if not self._is_trusted(address):
                     break
         return address
@@ -183,3 +192,12 @@ class Addresses:
             return any(ip_address(address) in network for network in self._trusted)
         except ValueError:
             return False
+
+
+def _bare(address: str) -> str:
+    """An address without port and brackets; one of IPv4 as such, where a socket for both versions showed it."""
+    if address.startswith("["):
+        address = address[1:].partition("]")[0]
+    elif address.count(":") == 1:
+        address = address.partition(":")[0]
+    return address.removeprefix("::ffff:")

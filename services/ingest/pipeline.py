@@ -67,12 +67,12 @@ class RateLimit:
     def __call__(self, address: str, events: int, time_ms: int) -> None:
         if not self._limit:
             return
-        minute, elapsed = divmod(time_ms, 60_000)
+        minute, elapsed_ms = divmod(time_ms, 60_000)
         if minute != self._minute:
             self._minute, self._counts = minute, {}
         count = self._counts.get(address, 0) + events
         if count > self._limit:
-            wait = (60_000 - elapsed) // 1000 + 1
+            wait = 60 - elapsed_ms // 1000
             raise TooManyError(f"More than {self._limit} events in a minute from one address; wait {wait} s.", wait)
         self._counts[address] = count
 
@@ -114,6 +114,8 @@ def decode(body: bytes) -> list[Event]:
         raise InvalidError(_explain(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotJSONError(f"The body is not JSON: {error}.") from None
+    except RecursionError:
+        raise InvalidError("The body is nested too deeply; an event is a flat object.") from None
     events: list[Event] = decoded if isinstance(decoded, list) else [decoded]
     if not events:
         raise InvalidError("The array is empty; send at least one event.")

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Sequence
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from services.ingest.errors import UnavailableError
 from shared import log, metrics
@@ -32,6 +31,7 @@ class Publisher:
         self._waiting: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]] = []
         self._events_waiting = 0
         self._wake = asyncio.Event()
+        self._stopping = False
         self._accepted = metrics.ACCEPTED.labels(str(shard))
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"publish-{shard}")
 
@@ -51,11 +51,12 @@ class Publisher:
 
     async def stop(self) -> None:
         """Finish what waits, then end."""
-        await asyncio.gather(*(done for _, done in self._waiting), return_exceptions=True)
-        self._task.cancel()
+        self._stopping = True
+        self._wake.set()
+        await self._task
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
@@ -77,12 +78,12 @@ class Publisher:
             with metrics.GROUP_SECONDS.time():
                 async with asyncio.timeout(COMMIT_SECONDS):
                     await append(self._redis, self._shard, events)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # of whatever kind: those who wait must hear of it, and the next group must go
             logger.warning(
                 "Redis did not take a group of events",
                 shard=self._shard,
                 events=len(events),
-                error=str(error),
+                error=repr(error),
             )
             # Whoever waits behind this group would wait in vain as long again.
             self._settle(

@@ -1,0 +1,72 @@
+"""What happens while a server is away. The servers are the tests' own, for they are killed."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import shared.errors
+import shared.redis
+from services.counter import app
+from services.counter.verify import verify
+from shared.clickhouse import ClickHouse
+from shared.schema import migrate
+from shared.streams import append
+from tests.support.counting import HANOI, SITES, counting, pageview, settings, shown, until, until_counted
+from tests.support.servers import ClickHouseServer, RedisServer
+
+
+async def test_a_clickhouse_outage_is_waited_for_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "STALLED_SECONDS", 1.0)
+    with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        redis = shared.redis.client(redis_server.url)
+        store = await ClickHouse.connect(clickhouse.dsn)
+        await migrate(store, 1)
+        async with counting(settings(redis_server.url, clickhouse.dsn)) as counter:
+            await append(redis, 0, [pageview(visitor=1)])
+            await until_counted(redis)
+            clickhouse.kill()
+            await append(redis, 0, [pageview(visitor=2)])
+
+            async def stalled() -> bool:
+                return await counter.ready() is not None
+
+            await until(stalled, "the counter is not ready")
+            assert (await shown(redis, HANOI))["visits"]["total"] == 1  # the widgets keep the last numbers
+            await asyncio.to_thread(clickhouse.start)
+            await until_counted(redis)
+            assert (await shown(redis, HANOI))["visits"]["total"] == 2
+            assert not [line async for finding in verify(redis, store, SITES, 1) for line in finding.differences]
+        await store.close()
+        await redis.aclose()
+
+
+async def test_counting_goes_on_after_redis_was_killed(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        redis = shared.redis.client(redis_server.url)
+        store = await ClickHouse.connect(clickhouse.dsn)
+        await migrate(store, 1)
+        async with counting(settings(redis_server.url, clickhouse.dsn)):
+            for visitor in range(3):
+                await append(redis, 0, [pageview(visitor=visitor)])
+                await asyncio.to_thread(redis_server.kill)
+                await asyncio.to_thread(redis_server.start)
+                await redis.connection_pool.disconnect()  # the test's own, which does not repeat anything either
+                await until_counted(redis)
+        assert (await shown(redis, HANOI))["visits"]["total"] == 3
+        assert not [line async for finding in verify(redis, store, SITES, 1) for line in finding.differences]
+        await store.close()
+        await redis.aclose()
+
+
+async def test_a_store_without_its_tables_ends_the_counter_loudly(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        redis = shared.redis.client(redis_server.url)
+        await append(redis, 0, [pageview()])
+        async with counting(settings(redis_server.url, clickhouse.dsn)) as counter:
+            with pytest.raises(shared.errors.StoreError, match="events"):
+                await counter.failed()
+        assert await redis.xlen("{0}:events") == 1
+        await redis.aclose()

@@ -1,0 +1,316 @@
+"""What a batch comes to: visits, presence, votes, duplicates, and what cannot be counted."""
+
+from copy import deepcopy
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.counter.agents import NAMELESS, recognise
+from services.counter.enrich import Outcome, Seen, State
+from services.counter.rows import BOT, GUEST, MEMBER
+from shared.events import Source, StreamEvent
+from shared.readmodel import Presence
+from shared.sites import Site, Sites
+from shared.streams import encode_event
+from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, view, vote
+from tests.support.counting import GOOGLEBOT, PERSON, SITES, event_id
+
+LIVE = ("hanoi", Source.LIVE)
+MINUTE = 60_000
+HALF_HOUR = 30 * MINUTE
+
+
+def visits(*events: StreamEvent, state: State | None = None) -> list[bool]:
+    return [bool(row.visit) for row in compute(events, state).rows]
+
+
+def after(*events: StreamEvent, state: State | None = None) -> dict[int, Seen]:
+    """Who was seen when, after these events."""
+    state = state or State()
+    compute(events, state)
+    return state.seen[LIVE]
+
+
+def reasons(outcome: Outcome) -> list[tuple[int, str]]:
+    return [(rejected.position.number, rejected.reason) for rejected in outcome.rejected]
+
+
+class TestAVisit:
+    def test_begins_with_the_first_page_view(self) -> None:
+        assert visits(view(1), view(2), view(1, MINUTE)) == [True, True, False]
+
+    @pytest.mark.parametrize(("pause", "begins"), [(HALF_HOUR, False), (HALF_HOUR + 1, True), (-HALF_HOUR - 1, False)])
+    def test_begins_anew_after_more_than_30_minutes(self, pause: int, begins: bool) -> None:
+        assert visits(view(), view(at=pause)) == [True, begins]
+        state = State(seen={LIVE: {1: Seen(NOW, Presence.GUEST)}})
+        assert visits(view(at=pause), state=state) == [begins]
+
+    def test_goes_on_with_every_page_view(self) -> None:
+        assert visits(view(), view(at=HALF_HOUR), view(at=2 * HALF_HOUR)) == [True, False, False]
+
+    def test_is_kept_alive_by_a_ping(self) -> None:
+        assert visits(view(), ping(at=20 * MINUTE), view(at=50 * MINUTE)) == [True, False]
+
+    def test_is_measured_from_the_latest_time_whatever_the_order(self) -> None:
+        assert visits(view(at=20 * MINUTE), view(), view(at=50 * MINUTE)) == [True, False, False]
+
+    def test_is_not_ended_by_a_leave(self) -> None:
+        assert visits(view(), leave(at=MINUTE), view(at=2 * MINUTE)) == [True, False]
+
+    def test_is_apart_on_every_site_and_for_imported_events(self) -> None:
+        assert visits(view(), view(site="kolkata"), view(source=Source.IMPORT)) == [True, True, True]
+
+    def test_is_never_a_bots(self) -> None:
+        assert visits(view(agent=GOOGLEBOT), view(agent="")) == [False, False]
+
+    def test_is_none_of_a_vote_or_a_ping(self) -> None:
+        assert visits(vote(5), ping(), view()) == [False, False]
+
+
+class TestAKind:
+    @pytest.mark.parametrize(
+        ("other", "kind", "bot", "presence"),
+        [
+            ({}, GUEST, "", Presence.GUEST),
+            ({"member": True}, MEMBER, "", Presence.MEMBER),
+            ({"agent": GOOGLEBOT}, BOT, "Googlebot", Presence.BOT),
+            ({"agent": GOOGLEBOT, "member": True}, BOT, "Googlebot", Presence.BOT),
+            ({"agent": ""}, BOT, NAMELESS, Presence.BOT),
+            ({"agent": " \t"}, BOT, NAMELESS, Presence.BOT),
+        ],
+    )
+    def test_is_guest_member_or_bot_by_name(self, other: dict[str, Any], kind: int, bot: str, presence: str) -> None:
+        state = State()
+        (row,) = compute([view(**other)], state).rows
+        assert (row.kind, row.bot) == (kind, bot)
+        assert state.seen[LIVE] == {1: Seen(NOW, Presence(presence))}
+
+    @pytest.mark.parametrize(
+        ("agent", "name"),
+        [
+            ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", "bingbot"),
+            ("curl/8.5.0", "curl"),
+            ("Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)", "AhrefsBot"),
+        ],
+    )
+    def test_of_a_bot_is_named_as_it_names_itself(self, agent: str, name: str) -> None:
+        assert recognise(agent) == (name, "", "")
+
+    def test_of_a_person_has_browser_and_system(self) -> None:
+        (row,) = compute([view(agent=PERSON)]).rows
+        assert (row.bot, row.browser, row.system) == ("", "Chrome", "Windows")
+
+    @given(st.text())
+    def test_of_any_user_agent_is_known(self, agent: str) -> None:
+        assert len(recognise(agent).bot) <= 40
+
+
+class TestPresence:
+    def test_is_when_somebody_was_last_seen_whatever_the_order(self) -> None:
+        assert after(view(at=MINUTE), ping(), view(2)) == {
+            1: Seen(NOW + MINUTE, Presence.GUEST),
+            2: Seen(NOW, Presence.GUEST),
+        }
+
+    def test_of_a_member_outlives_a_ping_but_not_a_page_view_as_guest(self) -> None:
+        assert after(view(member=True), ping(at=1))[1].presence is Presence.MEMBER
+        assert after(view(member=True), view(at=1))[1].presence is Presence.GUEST
+
+    def test_ends_with_a_leave(self) -> None:
+        assert after(view(), leave(at=MINUTE)) == {1: Seen(NOW + MINUTE, Presence.LEFT)}
+
+    @pytest.mark.parametrize(
+        ("at", "presence"), [(999, Presence.GUEST), (1000, Presence.LEFT), (-MINUTE, Presence.GUEST)]
+    )
+    def test_outlives_a_leave_that_the_next_pages_view_overtook(self, at: int, presence: Presence) -> None:
+        assert after(view(), leave(at=at))[1].presence is presence
+
+    def test_does_not_begin_with_a_leave(self) -> None:
+        assert after(leave()) == {}
+
+    def test_begins_again_after_a_leave(self) -> None:
+        assert after(view(), leave(at=MINUTE), view(at=2 * MINUTE))[1] == Seen(NOW + 2 * MINUTE, Presence.GUEST)
+
+    def test_now_is_not_of_imported_events(self) -> None:
+        state = State()
+        outcome = compute([view(source=Source.IMPORT)], state)
+        assert state.seen == {("hanoi", Source.IMPORT): {1: Seen(NOW, Presence.GUEST)}}
+        assert outcome.readers == {}
+
+    def test_of_an_items_readers_ends_with_their_leave(self) -> None:
+        outcome = compute(
+            [view(1, item="/a"), ping(2, item="/a"), view(3, item="/b", agent=GOOGLEBOT), leave(2, MINUTE, item="/a")]
+        )
+        assert outcome.readers == {("hanoi", "/a"): {1: NOW, 2: None}}
+
+    def test_alone_is_counted_but_makes_no_rows(self) -> None:
+        outcome = compute([ping(), leave(at=MINUTE), view()])
+        assert (outcome.presence_only, len(outcome.rows)) == (2, 1)
+
+
+class TestAVote:
+    def test_remembers_the_vote_that_it_changes(self) -> None:
+        state = State(votes={("hanoi", "/a", 1): 3})
+        events = [vote(5, item="/a"), vote(1, item="/a"), vote(2, voter=2, item="/a"), vote(4, item="/b")]
+        assert [(row.score, row.previous) for row in compute(events, state).rows] == [(5, 3), (1, 5), (2, 0), (4, 0)]
+        assert state.votes == {("hanoi", "/a", 1): 1, ("hanoi", "/a", 2): 2, ("hanoi", "/b", 1): 4}
+
+    def test_of_a_bot_is_rejected(self) -> None:
+        state = State()
+        outcome = compute([vote(5, agent=GOOGLEBOT)], state)
+        assert (outcome.rows, reasons(outcome), state.votes) == ([], [(0, "vote_of_a_bot")], {})
+
+
+class TestADuplicate:
+    def test_is_an_id_that_the_batch_has_before(self) -> None:
+        events = [view(1, id=event_id(1)), view(2, id=event_id(1)), vote(5, id=event_id(1)), view(3, id=event_id(2))]
+        outcome = compute(events)
+        assert [row.visitor for row in outcome.rows] == [1, 3]
+        assert reasons(outcome) == [(1, "duplicate"), (2, "duplicate")]
+
+    def test_is_found_in_another_entry_of_the_batch(self) -> None:
+        outcome = compute(batch_of([view(id=event_id(1))], [view(id=event_id(1), attempt=1)]))
+        assert [rejected.position for rejected in outcome.rejected] == [position(1)]
+
+    def test_is_none_on_another_site(self) -> None:
+        assert len(compute([view(id=event_id(1)), view(id=event_id(1), site="kolkata")]).rows) == 2
+
+    @pytest.mark.parametrize(
+        ("stored_at", "attempt", "counted"),
+        [
+            (position(0), 1, False),  # it arrived before, and its answer was lost
+            (position(1, 0), 1, False),
+            (position(1, 1), 1, True),  # this very event: the batch is counted once more
+            (position(1, 2), 1, True),  # it came later, from a batch that was taken over first
+            (position(2), 1, True),
+            (position(0), 0, True),  # sent for the first time: nobody looks it up
+        ],
+    )
+    def test_of_a_resent_event_stands_before_it_in_the_store(self, stored_at: Any, attempt: int, counted: bool) -> None:
+        stored = {("hanoi", event_id(1)): stored_at}
+        outcome = compute(batch_of([view(2)], [view(3), view(id=event_id(1), attempt=attempt)]), stored=stored)
+        assert (position(1, 1) in [row.position for row in outcome.rows]) == counted
+        assert ("duplicate" in dict(outcome.rejected).values()) != counted
+
+    def test_makes_nobody_present(self) -> None:
+        assert after(view(1, id=event_id(1)), view(2, id=event_id(1))).keys() == {1}
+
+
+class TestADeadLetter:
+    @pytest.mark.parametrize(
+        ("event", "reason"),
+        [
+            (view(site="nowhere"), "unknown_site"),
+            (view(id=b"short"), "undecodable"),
+            (vote(5, id=b""), "undecodable"),
+        ],
+    )
+    def test_is_what_cannot_be_counted_with_reason_and_payload(self, event: StreamEvent, reason: str) -> None:
+        outcome = compute([view(), event, view(2)])
+        assert outcome.dead == [(position(0, 1), reason, 1, encode_event(event))]
+        assert len(outcome.rows) == 2
+
+    def test_is_an_event_on_the_wrong_shard(self) -> None:
+        sites = Sites([Site(id="demo", hostnames=["*"]), Site(id="caobang", hostnames=["*"])], shards=2)
+        other = Sites([Site(id="a", hostnames=["*"])], shards=2)
+        assert (sites.shard("demo"), sites.shard("caobang"), other.shard("a")) == (0, 0, 1)
+        assert [letter.reason for letter in compute([view(site="a")], sites=other).dead] == ["wrong_shard"]
+        assert len(compute(batch_of([view(site="a")], shard=1), sites=other).rows) == 1
+
+    def test_is_an_entry_that_cannot_be_read_for_all_its_events(self) -> None:
+        broken = entry_of(0, [view()] * 3)
+        broken = broken._replace(fields={**broken.fields, b"v": b"9"})
+        outcome = compute(batch_of(broken, [view()]))
+        assert outcome.dead == [(position(0), "unknown_version", 3, broken.fields[b"events"])]
+        assert len(outcome.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "found"),
+    [
+        (946_684_799_999 - NOW, [(0, "too_old")]),
+        (946_684_800_000 - NOW, []),
+        (-400 * 86_400_000, []),
+        (ACCEPTED - NOW + 10 * MINUTE, []),
+        (ACCEPTED - NOW + 10 * MINUTE + 1, [(0, "in_the_future")]),
+    ],
+)
+def test_a_time_that_cannot_be_is_rejected(at: int, found: list[tuple[int, str]]) -> None:
+    outcome = compute([view(at=at)])
+    assert reasons(outcome) == found
+    assert len(outcome.rows) == 1 - len(found)
+
+
+@pytest.mark.parametrize(("site", "day", "hour"), [("hanoi", 24, 1), ("kolkata", 24, 0), ("newyork", 23, 13)])
+def test_a_row_has_the_sites_own_date_and_hour(site: str, day: int, hour: int) -> None:
+    (row,) = compute([view(site=site, at=10 * 3_600_000 + 45 * MINUTE)]).rows  # 18:45 UTC
+    assert (row.date, row.hour) == (date(2026, 11, day), hour)
+
+
+def test_a_row_has_all_of_its_event() -> None:
+    event = view(2**64 - 1, id=event_id(7), title="Tiêu đề", referrer="search.example", country="VN", item="/a")
+    (row,) = compute(batch_of([view(1)], [view(1), event])).rows[2:]
+    assert row.position == position(1, 1)
+    assert (
+        row._asdict()
+        | {
+            "visitor": 2**64 - 1,
+            "time": NOW,
+            "title": "Tiêu đề",
+            "referrer": "search.example",
+            "country": "VN",
+            "item": "/a",
+            "agent": PERSON,
+            "source": Source.LIVE,
+        }
+        == row._asdict()
+    )
+    assert row.id.bytes == event_id(7)
+
+
+def test_rows_that_are_stored_already_stand_whatever_is_computed_now() -> None:
+    outcome = compute([view(1), view(2), view(3, site="nowhere")])
+    first, second = outcome.rows
+    stored = first._replace(visit=False, date=date(2020, 1, 1))
+    lost = second._replace(site="nowhere", entry_index=2)
+    outcome.keep({stored.position: stored, lost.position: lost})
+    assert sorted(outcome.rows) == [stored, second, lost]
+    assert outcome.dead == []
+
+
+EVENTS = st.lists(
+    st.builds(
+        lambda make, visitor, at, number, other: make(
+            visitor=visitor, at=at, id=event_id(number), attempt=number % 2, **other
+        ),
+        st.sampled_from([view, view, lambda visitor, **other: vote(visitor, voter=visitor, **other)]),
+        st.integers(1, 3),
+        st.integers(-90, 20).map(lambda minutes: minutes * MINUTE),
+        st.integers(0, 8),
+        st.sampled_from([{}, {"member": True}, {"agent": GOOGLEBOT}, {"site": "kolkata"}, {"site": "nowhere"}]),
+    ),
+    max_size=20,
+)
+
+
+@given(EVENTS)
+def test_the_same_batch_from_the_same_state_comes_to_the_same(events: list[StreamEvent]) -> None:
+    before = State(seen={LIVE: {1: Seen(NOW - HALF_HOUR, Presence.LEFT)}}, votes={("hanoi", "/a", 1): 3})
+    once, again = deepcopy(before), deepcopy(before)
+    batch = batch_of(events[:5], events[5:])
+    assert compute(batch, once) == compute(batch_of(events[:5], events[5:]), again)
+    assert once == again
+
+
+@given(EVENTS)
+def test_every_event_of_a_batch_comes_to_one_thing(events: list[StreamEvent]) -> None:
+    events = [*events, ping(), leave()]
+    outcome = compute(events)
+    dead = sum(letter.events for letter in outcome.dead)
+    assert len(outcome.rows) + outcome.presence_only + len(outcome.rejected) + dead == len(events)
+    positions = [*(row.position for row in outcome.rows), *(rejected.position for rejected in outcome.rejected)]
+    assert len(set(positions)) == len(positions)
+    assert {row.site for row in outcome.rows} <= set(SITES)

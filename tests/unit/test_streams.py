@@ -1,0 +1,101 @@
+"""Entries of the stream: what was written is read, and what cannot be read spoils nothing beside it."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.events import Kind, Source, StreamEvent
+from shared.streams import Entry, EntryId, Malformed, decode_entry, encode_entry, encode_event
+from tests.support.batches import as_read
+
+TEXT = st.text()
+EVENTS = st.builds(
+    StreamEvent,
+    kind=st.sampled_from(Kind),
+    source=st.sampled_from(Source),
+    site=TEXT,
+    time=st.integers(0, 2**63 - 1),
+    id=st.sampled_from([b"", UUID(int=1).bytes]) | st.binary(max_size=16),
+    visitor=st.integers(0, 2**64 - 1),
+    item=TEXT,
+    member=st.booleans(),
+    attempt=st.integers(0, 65535),
+    score=st.integers(0, 5),
+    referrer=TEXT,
+    title=TEXT,
+    agent=TEXT,
+    country=TEXT,
+)
+GOOD = StreamEvent(Kind.PAGEVIEW, Source.LIVE, "a", 1, UUID(int=1).bytes, 2**64 - 1, "/")
+BAD_EVENTS = {
+    "too short": b"\x92\x01\x01",
+    "a number": b"\x05",
+    "a kind that there is not": encode_event(GOOD).replace(b"\x9e\x01", b"\x9e\x09", 1),
+    "text that is not UTF-8": encode_event(GOOD).replace(b"\xa1a", b"\xa1\xff", 1),
+}
+DEEP = b"\x91" * 100_000 + b"\x01"
+
+
+def entry(fields: Mapping[str | bytes, str | bytes | int], **changed: bytes) -> Entry:
+    return Entry(EntryId(1, 0), as_read({**fields, **changed}))
+
+
+def entry_of(*events: bytes) -> Entry:
+    return entry({"v": 1, "n": len(events), "events": bytes([0x90 + len(events)]) + b"".join(events)})
+
+
+@given(st.lists(EVENTS, max_size=5))
+def test_events_are_read_as_they_were_written(events: list[StreamEvent]) -> None:
+    assert decode_entry(entry(encode_entry(events))) == events
+
+
+@given(EVENTS)
+def test_an_event_alone_is_written_as_in_an_entry(event: StreamEvent) -> None:
+    assert decode_entry(entry_of(encode_event(event))) == [event]
+
+
+@pytest.mark.parametrize("bad", BAD_EVENTS.values(), ids=BAD_EVENTS)
+def test_a_bad_event_among_good_ones_keeps_its_index(bad: bytes) -> None:
+    found = entry_of(encode_event(GOOD), bad, encode_event(GOOD))
+    assert decode_entry(found) == [GOOD, Malformed("undecodable", 1, bad), GOOD]
+
+
+@pytest.mark.parametrize("version", [b"2", b"", b"one"])
+def test_an_entry_of_another_version_counts_for_all_of_its_events(version: bytes) -> None:
+    found = entry(encode_entry([GOOD] * 3), v=version)
+    assert decode_entry(found) == [Malformed("unknown_version", 3, found.fields[b"events"])]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xc1", b"\x93\x01", b"\x05", b"\x90\x90", DEEP, b"\x91\x9f" + encode_event(GOOD)[1:] + DEEP]
+)
+def test_an_entry_that_cannot_be_read_counts_for_all_of_its_events(payload: bytes) -> None:
+    assert decode_entry(entry({"v": 1, "n": 7, "events": payload})) == [Malformed("undecodable", 7, payload)]
+
+
+@pytest.mark.parametrize("number", [b"", b"-3", b"many", b"1.5"])
+def test_an_entry_that_does_not_say_how_many_events_it_has_counts_for_one(number: bytes) -> None:
+    assert decode_entry(entry({"v": 1, "n": number, "events": b"?"})) == [Malformed("undecodable", 1, b"?")]
+
+
+def test_an_entry_without_fields_is_malformed() -> None:
+    assert decode_entry(Entry(EntryId(1, 0), {})) == [Malformed("unknown_version", 1, b"")]
+
+
+@given(st.binary())
+def test_no_payload_raises(payload: bytes) -> None:
+    decode_entry(entry({"v": 1, "n": 1, "events": payload}))
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_an_entry_id_is_read_as_it_is_written(ms: int, seq: int) -> None:
+    entry_id = EntryId(ms, seq)
+    assert EntryId.parse(str(entry_id)) == EntryId.parse(str(entry_id).encode()) == entry_id
+
+
+def test_entry_ids_are_in_the_streams_order() -> None:
+    ordered = ["9-0", "10-2", "10-10", "100-1"]
+    assert sorted(ordered, key=EntryId.parse) == ordered
