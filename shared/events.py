@@ -127,12 +127,10 @@ def item_of(url: str) -> str:
     Percent-encoding is normalised as RFC 3986 (section 6.2.2) says; the path's case and its trailing slash are kept,
     for servers may tell them apart.
     """
-    path = url
-    if not url.startswith("/"):
-        try:
-            path = urlsplit(url).path
-        except ValueError:
-            pass
+    try:
+        path = url if url.startswith("/") else urlsplit(url).path
+    except ValueError:
+        path = url
     path = path.partition("?")[0].partition("#")[0]
     if not path.startswith("/"):
         path = "/" + path

@@ -18,11 +18,13 @@
   const ME = `truycap:${site}`, UNSENT = `${ME}:unsent`;
   const memory = {};
   const read = (key) => {
-    try { return JSON.parse(localStorage.getItem(key)); } catch { return memory[key]; }
+    try { return memory[key] ?? JSON.parse(localStorage.getItem(key)); } catch { return null; }
   };
+  /** Whether the browser keeps it when the page is closed. */
   const write = (key, value) => {
-    memory[key] = value;
-    try { localStorage.setItem(key, JSON.stringify(value)); return true; } catch { return false; }
+    delete memory[key];
+    try { localStorage.setItem(key, JSON.stringify(value)); } catch { memory[key] = value; }
+    return !(key in memory);
   };
   const age = (time) => (time <= Date.now() ? Date.now() - time : Infinity);
   // randomUUID is missing on plain http pages
@@ -48,7 +50,7 @@
     headers: { 'content-type': 'text/plain;charset=UTF-8' }, // any other type costs a preflight request
     signal: AbortSignal.timeout(MINUTE / 2),
   });
-  const unsent = () => [read(UNSENT) ?? []].flat().filter((kept) => age(kept.born) < DAY);
+  const unsent = () => [read(UNSENT) ?? []].flat().filter((kept) => kept?.event && age(kept.born) < DAY);
   const drop = (dropped) => write(UNSENT, unsent().filter(({ event }) => !dropped(event)));
   /** Send an event: 'saved', 'later' (kept and sent again) or 'refused' (dropped; the console says why). */
   const send = async (event, born = Date.now()) => {
@@ -61,7 +63,7 @@
     const answer = await post(event).catch(() => null);
     const status = answer?.status ?? 0;
     if (status !== 202 && (status < 400 || status === 429 || status >= 500)) {
-      keep(0);
+      if (unsent().some((kept) => mine(kept.event))) keep(0); // else a newer vote has dropped it meanwhile
       return 'later';
     }
     drop(mine);
@@ -96,12 +98,16 @@
   // Numbers
 
   const urlOf = (id, what) => `${api}/v1/sites/${encodeURIComponent(id)}/${what}`;
-  /** The live counts of a site: one connection for all elements, closed while hidden. They are shown null at first
-   *  where no number can be had. */
+  /** The live counts of a site: one connection for all elements, closed while hidden; null as long as none came. */
   const feedOf = (id) => {
     const shows = new Set();
     let counts = null, failures = 0, turn = 0, source, timer;
-    const publish = (next) => { counts = next; shows.forEach((show) => show(counts)); };
+    const publish = (json) => {
+      try {
+        counts = JSON.parse(json);
+        shows.forEach((show) => show(counts));
+      } catch (error) { warn(error.message); }
+    };
     const stop = () => { turn += 1; clearTimeout(timer); source?.close(); };
     const again = () => {
       stop();
@@ -117,14 +123,14 @@
       source.addEventListener('counts', ({ data }) => {
         clearTimeout(timer);
         failures = 0;
-        publish(JSON.parse(data));
+        publish(data);
       });
       timer = setTimeout(again, 10_000); // a buffering proxy lets the stream open and nothing through
     };
     const poll = async () => {
       const mine = turn;
       const answer = await fetch(urlOf(id, 'counts'), { credentials: 'omit' }).catch(() => null);
-      const next = answer?.ok && await answer.json().catch(() => null);
+      const next = answer?.ok && await answer.text().catch(() => null);
       if (mine !== turn) return;
       if (next) publish(next);
       if (answer?.status === 403 || answer?.status === 404) warn(`no numbers: ${await why(answer)}`);
@@ -191,7 +197,7 @@
     input { position: absolute; inset: 0; margin: 0; opacity: 0; cursor: pointer }
     i { display: block; width: 1.6em; height: 1.6em; background: currentColor; opacity: .3; forced-color-adjust: none;
       clip-path: polygon(50% 3%, 64% 35%, 98% 38%, 72% 61%, 80% 95%, 50% 77%, 20% 95%, 28% 61%, 2% 38%, 36% 35%) }
-    .lit i, fieldset:hover label i { background: var(--truycap-star, #d98200); opacity: 1 }
+    .lit i, fieldset:hover label i { background: var(--truycap-star, #c97a00); opacity: 1 }
     fieldset label:hover ~ label i { background: currentColor; opacity: .3 }`;
 
   const make = (tag, attributes, ...children) => {
@@ -268,7 +274,8 @@
     const paint = () => {
       const { points, votes } = known ?? {};
       put(average, 'data', `${labels.average}: ${votes ? format(points / votes) : '–'}`);
-      put(sentence, 'data', labels.rating.replace(/%[12]/g, (which) => known ? format(which === '%1' ? points : votes) : '–'));
+      const sum = known ? [format(points), format(votes)] : ['–', '–'];
+      put(sentence, 'data', labels.rating.replace('%1', sum[0]).replace('%2', sum[1]));
       light(picked || saved || (votes ? Math.round(points / votes) : 0));
       inputs.forEach((input, i) => { input.checked = i + 1 === (picked || saved); });
     };
@@ -278,8 +285,9 @@
       timer = 0;
       const score = picked;
       // An earlier vote that is still kept must not arrive after this one.
-      drop((event) => event.type === 'rating' && event.site === id && event.item === path);
-      const outcome = await send({ type: 'rating', site: id, id: uuid(), item: path, score, voter: visitor(), attempt: 0 });
+      drop((kept) => kept.type === 'rating' && kept.site === id && kept.item === path);
+      const event = { type: 'rating', site: id, id: uuid(), item: path, score, voter: visitor(), attempt: 0 };
+      const outcome = await send(event);
       if (outcome === 'saved') {
         if (known) known = { points: known.points + score - saved, votes: known.votes + (saved ? 0 : 1) };
         saved = score;

@@ -1,0 +1,124 @@
+"""`truycap` as a user runs it: a process of its own, talked to over HTTP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.servers import free_port
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+COMMAND = [sys.executable, "-m", "services.cli"]
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, timeout: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+class Up:
+    """`truycap up` on a data folder; as a context manager it runs meanwhile."""
+
+    def __init__(self, data: Path, *options: str, **environment: str) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._options: Sequence[str] = options
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def output(self) -> str:
+        """All that it has printed."""
+        return (self.data.parent / f"{self.data.name}.log").read_text("utf-8", "replace")
+
+    def start(self) -> Self:
+        """Start it and return when it is ready."""
+        with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*COMMAND, "up", "--port", str(self.port), "--data", str(self.data), *self._options],
+                cwd=ROOT,
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        ends = time.monotonic() + START_SECONDS
+        while time.monotonic() < ends and self._process.poll() is None:
+            try:
+                if self.get("/health/ready")["status"] == "ok":
+                    return self
+            except OSError:
+                time.sleep(0.05)
+        self.kill()
+        raise AssertionError(f"truycap up did not become ready:\n{self.output}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it as Ctrl-C or a service manager would; its exit code."""
+        assert self._process
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """kill -9 of it and of its Redis."""
+        assert self._process
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text("utf-8").split()
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+
+    def get(self, path: str, **headers: str) -> Any:
+        """The JSON at a path."""
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
+    def fetch(self, path: str, **headers: str) -> int:
+        """The status at a path; headers with _ for -."""
+        request = urllib.request.Request(
+            self.url + path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            answer.read()
+            return int(answer.status)
+
+    def wait_for(self, path: str, wanted: dict[str, Any], seconds: float) -> Any:
+        """The JSON at a path once it holds what is wanted, given by dotted names; fails after some seconds."""
+        ends = time.monotonic() + seconds
+        while True:
+            answer = self.get(path)
+            found = {name: _at(answer, name) for name in wanted}
+            if found == wanted:
+                return answer
+            assert time.monotonic() < ends, f"{path} says {found}, not {wanted}, after {seconds} s"
+            time.sleep(0.05)
+
+
+def _at(value: Any, name: str) -> Any:
+    for part in name.split("."):
+        value = value[part]
+    return value
