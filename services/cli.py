@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ app = App(
     name="truycap",
     help="Live visit counters and article ratings for portal websites, exactly once.",
     help_format="markdown",
+    version=version("truycap"),
     version_flags=["--version"],
 )
 imports = app.command(App(name="import", help="Carry over what was counted before truycap."))

@@ -46,7 +46,8 @@ def embedded_settings(folder: Folder, config: Path | None) -> Settings:
 def embedded_sites(settings: Settings) -> Sites:
     """The demo's site and the configured ones; the default configuration file may be missing."""
     configured = load_sites(settings.config) if settings.config != DEFAULT_CONFIG or settings.config.exists() else []
-    return Sites([DEMO, *(site for site in configured if site.id != DEMO.id)], settings.shards)
+    demo = [] if any(site.id == DEMO.id for site in configured) else [DEMO]
+    return Sites([*demo, *configured], settings.shards)
 
 
 def names_servers() -> bool:

@@ -33,6 +33,4 @@ def render_html(counts: Mapping[str, Any], language: Language) -> str:
 
 
 def _render(block: Template, counts: Mapping[str, Any], language: Language) -> str:
-    return block.render(
-        language=language, site=counts["site"], labels=LABELS[language], lines=lines(counts, language)
-    )
+    return block.render(language=language, site=counts["site"], labels=LABELS[language], lines=lines(counts, language))

@@ -1,4 +1,4 @@
-"""`truycap up` as a portal's owner tries it: the demo page in a real browser, the totals after everything was killed."""
+"""`truycap up` as a portal's owner tries it: the demo in a real browser, the totals after everything was killed."""
 
 import subprocess
 import sys
@@ -71,9 +71,8 @@ def test_numbers_stand_in_vietnamese_format(up: Up, chromium: Browser, tmp_path:
             "**/portal",
             lambda route: route.fulfill(
                 content_type="text/html",
-                body=(
-                    f'<script async src="{other.url}/widget.js" data-site="caobang"></script><truycap-counter></truycap-counter>'
-                ),
+                body=f'<script async src="{other.url}/widget.js" data-site="caobang"></script>'
+                "<truycap-counter></truycap-counter>",
             ),
         )
         page.goto(f"{other.url}/portal")

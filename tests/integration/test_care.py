@@ -29,7 +29,9 @@ async def differences(redis: Redis, store: ClickHouse) -> list[str]:
 
 async def count_some(redis: Redis, url: str, dsn: str) -> None:
     await append(redis, 0, [pageview(visitor=number, item=f"/bai/{number % 3}") for number in range(20)])
-    await append(redis, 0, [pageview("newyork"), pageview(agent=GOOGLEBOT, visitor=50), ping(visitor=30), rating(5), rating(2)])
+    await append(
+        redis, 0, [pageview("newyork"), pageview(agent=GOOGLEBOT, visitor=50), ping(visitor=30), rating(5), rating(2)]
+    )
     async with counting(settings(url, dsn)):
         await until_counted(redis)
 

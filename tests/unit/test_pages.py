@@ -1,0 +1,79 @@
+"""The widget's file and the demo portal over HTTP."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from httpx import ASGITransport, AsyncClient
+
+from services.api.pages import pages
+from shared.errors import UnknownSiteError
+from shared.sites import Site, Sites
+from shared.web import create_web
+
+SITES = Sites([Site("caobang", ["portal.example.vn"])], shards=1)
+
+
+def client_of(demo_site: str | None) -> AsyncClient:
+    app = create_web("api", [pages(SITES, demo_site)], {})
+    return AsyncClient(transport=ASGITransport(app), base_url="http://counter.example")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[AsyncClient]:
+    async with client_of("caobang") as client:
+        yield client
+
+
+async def test_the_widget_is_a_script_that_any_page_may_keep(client: AsyncClient) -> None:
+    answer = await client.get("/widget.js")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/javascript; charset=utf-8"
+    assert answer.headers["cache-control"].startswith("public, max-age=300, stale-while-revalidate=")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "Thống kê truy cập" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/widget.js", "/demo"])
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}'])
+async def test_what_the_browser_has_is_not_sent_again(client: AsyncClient, path: str, known: str) -> None:
+    etag = (await client.get(path)).headers["etag"]
+    answer = await client.get(path, headers={"if-none-match": known.format(etag)})
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert (await client.get(path, headers={"if-none-match": '"other"'})).status_code == 200
+
+
+async def test_the_demo_embeds_the_widget_for_its_site(client: AsyncClient) -> None:
+    answer = await client.get("/demo")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert '<script async src="/widget.js" data-site="caobang"></script>' in answer.text
+    for element in ("truycap-counter", "truycap-views", "truycap-rating"):
+        assert f"<{element}></{element}>" in answer.text
+    assert set(re.findall(r'(?:src|href)="([a-z]+:|//)', answer.text)) == {"data:"}
+
+
+async def test_every_article_of_the_demo_is_a_page_of_its_own(client: AsyncClient) -> None:
+    links = set(re.findall(r'href="(/demo[^"]*)"', (await client.get("/demo")).text))
+    titles = {re.findall(r"<h1>(.+)</h1>", (await client.get(link)).text)[0] for link in links}
+    assert len(links) == len(titles) >= 4
+
+
+async def test_an_article_that_is_not_there_is_404(client: AsyncClient) -> None:
+    answer = await client.get("/demo/khong-co")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": {"code": "not_found", "message": "There is no /demo/khong-co here."}}
+
+
+@pytest.mark.parametrize("path", ["/demo", "/demo/khong-co"])
+async def test_without_a_demo_there_is_only_the_widget(path: str) -> None:
+    async with client_of(None) as client:
+        answer = await client.get(path)
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "not_found"
+        assert "truycap up" in answer.json()["error"]["message"]
+        assert (await client.get("/widget.js")).status_code == 200
+
+
+def test_a_demo_for_a_site_that_is_not_configured_is_refused_at_start() -> None:
+    with pytest.raises(UnknownSiteError):
+        pages(SITES, "hanoi")
