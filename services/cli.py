@@ -26,7 +26,7 @@ app = App(
 imports = app.command(App(name="import", help="Carry over what was counted before truycap."))
 
 errors = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
+output = Console(highlight=False, soft_wrap=True)
 
 Host = Annotated[str, Parameter(help="The address to listen on; 0.0.0.0 for all.")]
 Port = Annotated[int, Parameter(help="The port to listen on.")]
@@ -56,7 +56,7 @@ def up(*, host: Host = "127.0.0.1", port: Port = 8000, data: Data = Path("data")
 @app.command
 def ingest(*, host: Host = "127.0.0.1", port: Port = 8001, workers: Workers = 1, share_port: SharePort = False) -> None:
     """Only the service that takes events: POST /v1/events and the pixel. Needs Redis (TRUYCAP_REDIS_URL)."""
-    from services.commands.service import run_ingest
+    from services.commands.ingest import run_ingest
     from services.commands.workers import run_workers
 
     if workers > 1:
@@ -72,7 +72,7 @@ def counter(*, host: Host = "127.0.0.1", port: Port = 8002) -> None:
     Run as many as you like: each shard is counted by one of them, and taken over by another when that one dies.
     Needs Redis (TRUYCAP_REDIS_URL) and ClickHouse (TRUYCAP_CLICKHOUSE_DSN).
     """
-    from services.commands.service import run_counter
+    from services.commands.counter import run_counter
 
     _run(run_counter(load_settings(), host, port))
 
@@ -80,7 +80,7 @@ def counter(*, host: Host = "127.0.0.1", port: Port = 8002) -> None:
 @app.command
 def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, share_port: SharePort = False) -> None:
     """Only the service that widgets ask: counts, live numbers, items, statistics. Needs Redis and ClickHouse."""
-    from services.commands.service import run_api
+    from services.commands.api import run_api
     from services.commands.workers import run_workers
 
     if workers > 1:
@@ -92,7 +92,7 @@ def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, sh
 @app.command
 def migrate(*, dry_run: Annotated[bool, Parameter(negative="", help="Only say what would be done.")] = False) -> None:
     """Create or update the ClickHouse schema (TRUYCAP_CLICKHOUSE_DSN)."""
-    from services.commands.service import run_migrate
+    from services.commands.migrate import run_migrate
 
     _run(run_migrate(load_settings(), output, dry_run=dry_run))
 

@@ -20,6 +20,8 @@ class TruycapError(Exception):
     status = 500
     exit_code = 1
     retry_after: int | None = None
+    public_message: str | None = None
+    """What visitors are told instead, where the message is for the operator."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -31,7 +33,7 @@ class TruycapError(Exception):
 
     def body(self) -> bytes:
         """The JSON body of the answer."""
-        return error_body(self.code, self.message)
+        return error_body(self.code, self.public_message or self.message)
 
 
 def error_body(code: str, message: str) -> bytes:
@@ -56,6 +58,7 @@ class StoreError(TruycapError):
     code = "store_unavailable"
     status = 503
     retry_after = 5
+    public_message = "The history cannot be read now; try again later. The counts do not depend on it."
 
     def __init__(self, message: str, *, retry: bool = True) -> None:
         super().__init__(message)

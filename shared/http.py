@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+
 from shared import log, metrics
 from shared.errors import TruycapError, error_body
 
@@ -66,12 +68,14 @@ class Protocol_(Protocol):  # noqa: N801 - RSGI's own name is HTTPProtocol
     def response_stream(self, status: int, headers: Headers) -> Stream: ...
 
 
-Handler = Callable[[Scope, Protocol_], Awaitable[int]]
-"""Answers a request and returns the status it answered with."""
+Handler = Callable[[Scope, Protocol_], Awaitable[int | None]]
+"""Answers a request and returns the status it answered with, None after a stream, whose time says nothing."""
 ASGI = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]],
-    Awaitable[None],
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
 ]
+UNKNOWN_ROUTE = "unknown"
+CLIENT_WENT_AWAY = 499
+"""Nobody was there to be answered (nginx's number for it)."""
 
 
 class Routes:
@@ -107,28 +111,32 @@ class Server:
         self._cold = cold
 
     async def __rsgi__(self, scope: Scope, proto: Protocol_) -> None:
-        found = None
-        for routes in self._routes:
-            if found := routes.find(scope.path):
-                break
-        if found is None:
-            await bridge(self._cold, scope, proto)
-            return
-        route, handler = found
         started = asyncio.get_running_loop().time()
+        route = UNKNOWN_ROUTE
+        status: int | None
         try:
-            status = await handler(scope, proto)
+            if found := self._find(scope.path):
+                route, handler = found
+                status = await handler(scope, proto)
+            else:
+                status, route = await bridge(self._cold, scope, proto)
         except TruycapError as error:
             status = answer_error(proto, error)
-        except asyncio.CancelledError:
-            raise
+        except ProtocolClosed:
+            status = CLIENT_WENT_AWAY
         except Exception:
             logger.exception("request failed", route=route)
             status = 500
-            proto.response_bytes(
-                500, JSON, error_body("internal_error", "The server made a mistake; it is in its log.")
-            )
-        metrics.observe_request(route, status, asyncio.get_running_loop().time() - started)
+            message = "The server made a mistake; it is in its log."
+            proto.response_bytes(500, JSON, error_body("internal_error", message))
+        if status is not None:
+            metrics.observe_request(route, status, asyncio.get_running_loop().time() - started)
+
+    def _find(self, path: str) -> tuple[str, Handler] | None:
+        for routes in self._routes:
+            if found := routes.find(path):
+                return found
+        return None
 
 
 def answer_error(proto: Protocol_, error: TruycapError, headers: Iterable[tuple[str, str]] = ()) -> int:
@@ -137,8 +145,11 @@ def answer_error(proto: Protocol_, error: TruycapError, headers: Iterable[tuple[
     return error.status
 
 
-async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> None:
-    """Let an ASGI application answer an RSGI request. Bodies are read whole; streamed answers are streamed."""
+async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> tuple[int, str]:
+    """Let an ASGI application answer an RSGI request; the status and the route's template.
+
+    For the cold paths alone: they take no bodies, and no answer of theirs is streamed.
+    """
     host, _, port = scope.client.rpartition(":")
     asgi_scope: dict[str, Any] = {
         "type": "http",
@@ -155,28 +166,19 @@ async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> None:
         "server": None,
         "state": {},
     }
-    body: list[bytes] = [await proto()]
     start: dict[str, Any] = {}
-    stream: Stream | None = None
+    body = bytearray()
 
     async def receive() -> dict[str, Any]:
-        if body:
-            return {"type": "http.request", "body": body.pop(), "more_body": False}
-        await proto.client_disconnect()
-        return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        nonlocal stream
         if message["type"] == "http.response.start":
             start.update(message)
-            return
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ())]
-        chunk, more = message.get("body", b""), message.get("more_body", False)
-        if stream is None and not more:
-            proto.response_bytes(start["status"], headers, chunk)
-            return
-        stream = stream or proto.response_stream(start["status"], headers)
-        if chunk:
-            await stream.send_bytes(chunk)
+        else:
+            body.extend(message.get("body", b""))
 
     await app(asgi_scope, receive, send)
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    proto.response_bytes(start["status"], headers, bytes(body))
+    return start["status"], getattr(asgi_scope.get("route"), "path", UNKNOWN_ROUTE)

@@ -31,7 +31,7 @@ def configure(log_format: Literal["auto", "json", "text"], level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for name in ("faststream", "redis", "granian", "_granian", "clickhouse_connect"):
+    for name in ("services.counter.app.faststream", "redis", "granian", "_granian", "clickhouse_connect"):
         logging.getLogger(name).setLevel("WARNING")
     structlog.configure(
         processors=[*processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,6 +1,5 @@
 """What every service's HTTP side has beside its own paths: health, metrics, documentation, errors in one shape."""
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from shared import log, metrics
+from shared import log
 from shared.errors import TruycapError, error_body
 
 Check = Callable[[], Awaitable[str | None]]
@@ -32,7 +31,6 @@ def create_web(
     checks: what /health/ready asks, by name; documents: OpenAPI `paths` and `components` of paths answered elsewhere.
     """
     app = FastAPI(title=title, version="1", redoc_url=None)
-    app.middleware("http")(_observe)
     app.add_exception_handler(TruycapError, _truycap_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -80,14 +78,6 @@ def _health(checks: Mapping[str, Check]) -> APIRouter:
     return router
 
 
-async def _observe(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    started = time.perf_counter()
-    response = await call_next(request)
-    route = getattr(request.scope.get("route"), "path", "unknown")
-    metrics.observe_request(route, response.status_code, time.perf_counter() - started)
-    return response
-
-
 def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
     headers = {"cache-control": "no-store", **(headers or {})}
     return Response(error_body(code, message), status, headers, media_type="application/json")
@@ -95,7 +85,9 @@ def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | N
 
 async def _truycap_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, TruycapError)  # noqa: S101 - registered for this class
-    return _answer(error.status, error.code, error.message, error.headers)
+    if error.public_message:
+        logger.error("request failed", code=error.code, error=error.message)
+    return _answer(error.status, error.code, error.public_message or error.message, error.headers)
 
 
 async def _validation_error(_: Request, error: Exception) -> Response:

@@ -77,7 +77,7 @@ class Live:
         proto.response_bytes(200, [*headers, JSON[0]], snapshot.body)
         return 200
 
-    async def live(self, scope: Scope, proto: Protocol_) -> int:
+    async def live(self, scope: Scope, proto: Protocol_) -> int | None:
         try:
             site = self._site(scope, "/live")
             await self._snapshots.counts(site)
@@ -92,7 +92,7 @@ class Live:
         finally:
             metrics.LIVE_CLIENTS.dec()
             self._streams.discard(task)
-        return 200
+        return None
 
     async def close(self) -> None:
         """End all streams; their browsers connect again."""

@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from shared import log
 from shared.serve import check_port
@@ -53,8 +54,12 @@ async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> None:
         await asyncio.sleep(_RESTART_SECONDS)
 
 
-async def parent_gone() -> None:
-    """Returns when the process that started this one is gone, so that no worker outlives it."""
+def as_worker(share_port: bool) -> list[Coroutine[Any, Any, None]]:
+    """What a worker watches beside its own work: that it does not outlive the process that started it."""
+    return [_parent_gone()] if share_port else []
+
+
+async def _parent_gone() -> None:
     parent = os.getppid()
     while os.getppid() == parent:
         await asyncio.sleep(_PARENT_SECONDS)

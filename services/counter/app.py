@@ -35,7 +35,7 @@ class Counter:
             retry=Retry(NoBackoff(), 0),
             apply_types=False,
             graceful_timeout=_DRAIN_SECONDS,
-            logger=logging.getLogger("faststream"),
+            logger=logging.getLogger(f"{__name__}.faststream"),
         )
         self.application = FastStream(
             self._broker, logger=None, after_startup=[self._start_shards], on_shutdown=[self._stop_shards]

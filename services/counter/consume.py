@@ -14,7 +14,7 @@ from faststream.exceptions import StopConsume
 from faststream.redis import RedisBroker, StreamSub
 from faststream.redis.message import FAKE_CONSUMER, BatchStreamMessage, RedisBatchStreamMessage
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from services.counter.apply import apply
 from services.counter.batch import Batch
@@ -137,13 +137,24 @@ class ShardCounter:
             if len(entries) < MAX_ENTRIES:
                 await asyncio.sleep(max(0.0, started + SPACING_SECONDS - time.monotonic()))
 
-        await subscriber.start()
+        try:
+            await subscriber.start()
+        except OutOfMemoryError:
+            await self._make_room(epoch, consumer)
+            raise
         try:
             await self._keep(epoch, consumer)
         finally:
             await subscriber.stop()
         if self.failure:
             raise self.failure
+
+    async def _make_room(self, epoch: int, consumer: str) -> None:
+        """Count one batch without the subscriber, whose XGROUP CREATE a full Redis refuses: applying frees memory."""
+        read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=MAX_ENTRIES)
+        for _, entries in read:
+            batch = Batch(self._shard, [Entry(EntryId.parse(name), fields) for name, fields in entries])
+            await self._count(batch, epoch)
 
     async def _keep(self, epoch: int, consumer: str) -> None:
         """Renew the lease and look after what lies about, until the session ends."""

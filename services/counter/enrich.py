@@ -170,7 +170,8 @@ def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bo
     visitors[event.visitor] = Seen(max(event.time, before.at if before else 0), presence)
     if not agent.bot and event.source is Source.LIVE:
         outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = event.time
-    return not agent.bot and (before is None or event.time - before.at > VISIT_MS)
+    unseen = before is None or before.presence is Presence.BOT or event.time - before.at > VISIT_MS
+    return unseen and not agent.bot
 
 
 def _leave(event: StreamEvent, before: Seen | None, visitors: dict[int, Seen], outcome: Outcome) -> None:

@@ -12,13 +12,14 @@ from shared.streams import shard_key
 LEASE_MS = 3000
 """How long a shard stays with a counter that no longer answers."""
 
-_ACQUIRE = """
+# allow-oom: a full Redis is emptied by counting, and for that the shard must be held.
+_ACQUIRE = """#!lua flags=allow-oom
 if ARGV[2] == '0' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local epoch = redis.call('INCR', KEYS[2])
 redis.call('SET', KEYS[1], epoch, 'PX', ARGV[1])
 return epoch
 """
-_RENEW = """
+_RENEW = """#!lua flags=allow-oom
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])
 return 1

@@ -1,6 +1,6 @@
 """What a batch must know before it is computed, read from the read model in one round trip."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from redis.asyncio import Redis
@@ -14,22 +14,23 @@ from shared.readmodel import Presence, presence_key, visitor_member, votes_field
 async def read_state(redis: "Redis", shard: int, epoch: int, arrivals: Iterable[Arrival]) -> State:
     """When the visitors of these events were last seen, and how the voters voted before.
 
-    The fence is read in the same transaction. FencedError where the shard has passed to another counter.
+    The epoch is read last: while it is ours nobody else has changed anything. (No transaction: a full Redis refuses
+    every command in one.) FencedError where the shard has passed to another counter.
     """
     visitors, votes = _asked(arrivals)
-    async with redis.pipeline(transaction=True) as transaction:
-        transaction.get(epoch_key(shard))
+    async with redis.pipeline(transaction=False) as pipe:
         for (site, source), who in visitors.items():
             for presence in Presence:
-                transaction.zmscore(presence_key(shard, site, presence, source), [visitor_member(v) for v in who])
+                pipe.zmscore(presence_key(shard, site, presence, source), [visitor_member(v) for v in who])
         for site, keys in votes.items():
-            transaction.hmget(votes_key(shard, site), [votes_field(item, voter) for _, item, voter in keys])
-        answers: list[Any] = await transaction.execute()
-    if answers[0] != b"%d" % epoch:
+            pipe.hmget(votes_key(shard, site), [votes_field(item, voter) for _, item, voter in keys])
+        pipe.get(epoch_key(shard))
+        *answers, found = await pipe.execute()
+    if found != b"%d" % epoch:
         raise FencedError
 
     state = State()
-    rest = iter(answers[1:])
+    rest: Iterator[Any] = iter(answers)
     for where, who in visitors.items():
         scores = {presence: next(rest) for presence in Presence}
         state.seen[where] = {

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 import shared.errors
 import shared.redis
@@ -11,7 +12,7 @@ from services.counter import app
 from services.counter.verify import verify
 from shared.clickhouse import ClickHouse
 from shared.schema import migrate
-from shared.streams import append
+from shared.streams import append, ensure_group
 from tests.support.counting import HANOI, SITES, counting, pageview, settings, shown, until, until_counted
 from tests.support.servers import ClickHouseServer, RedisServer
 
@@ -69,4 +70,22 @@ async def test_a_store_without_its_tables_ends_the_counter_loudly(tmp_path: Path
             with pytest.raises(shared.errors.StoreError, match="events"):
                 await counter.failed()
         assert await redis.xlen("{0}:events") == 1
+        await redis.aclose()
+
+
+async def test_a_full_redis_is_emptied_by_a_counter_that_starts_then(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        redis = shared.redis.client(redis_server.url)
+        store = await ClickHouse.connect(clickhouse.dsn)
+        await migrate(store, 1)
+        await ensure_group(redis, 0)
+        for start in range(0, 300 * 20, 20):  # more entries than one batch takes
+            await append(redis, 0, [pageview(visitor=start + number) for number in range(20)])
+        await redis.config_set("maxmemory", "1mb")
+        with pytest.raises(OutOfMemoryError):
+            await append(redis, 0, [pageview()])
+        async with counting(settings(redis_server.url, clickhouse.dsn)):
+            await until_counted(redis)
+        assert (await shown(redis, HANOI))["visits"]["total"] == 6000
+        await store.close()
         await redis.aclose()

@@ -1,0 +1,22 @@
+"""`truycap api`: the api service alone, against real servers."""
+
+from services.api.app import Api
+from services.commands.workers import as_worker
+from services.ingest.docs import openapi
+from shared.http import Server
+from shared.serve import serve
+from shared.settings import Settings
+from shared.web import create_web
+
+
+async def run_api(settings: Settings, host: str, port: int, *, share_port: bool = False) -> None:
+    """The api until a signal comes. share_port: as one of several workers."""
+    api = Api(settings, settings.sites())
+    # Behind one origin (docker-compose.yml) this /docs is the only one, so it tells of ingest's paths too.
+    web = create_web("truycap", api.routers, {"api": api.ready}, [openapi()])
+    try:
+        await api.start()
+        server, watch = Server(api.routes, cold=web), as_worker(share_port)
+        await serve(server, host, port, share_port=share_port, drain=api.drain, watch=watch)
+    finally:
+        await api.stop()
