@@ -24,6 +24,7 @@ app = App(
     version_flags=["--version"],
 )
 imports = app.command(App(name="import", help="Carry over what was counted before truycap."))
+dead_letters = app.command(App(name="dead-letters", help="What could not be counted, with its reason."))
 
 errors = Console(stderr=True, highlight=False)
 output = Console(highlight=False, soft_wrap=True)
@@ -147,6 +148,37 @@ def rebuild(*, data: OptionalData = None, config: Config = None) -> None:
     async def work() -> None:
         async with open_stores(data, config) as stores:
             await run_rebuild(stores, output)
+
+    _run(work())
+
+
+@dead_letters.command(name="list")
+def list_dead_letters(*, data: OptionalData = None, config: Config = None) -> None:
+    """What could not be counted: when, where, and why."""
+    from services.commands.dead_letters import list_letters
+    from services.stores import open_stores
+
+    async def work() -> None:
+        async with open_stores(data, config) as stores:
+            await list_letters(stores, output)
+
+    _run(work())
+
+
+@dead_letters.command(name="replay")
+def replay_dead_letters(
+    *,
+    reason: Annotated[str | None, Parameter(help="Only letters of this reason, as `list` shows it.")] = None,
+    data: OptionalData = None,
+    config: Config = None,
+) -> None:
+    """Put dead letters back onto the stream, once their cause is mended: a site configured, a new version installed."""
+    from services.commands.dead_letters import replay_letters
+    from services.stores import open_stores
+
+    async def work() -> None:
+        async with open_stores(data, config, count=True) as stores:
+            await replay_letters(stores, output, reason)
 
     _run(work())
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,14 +16,15 @@ import msgspec
 from shared.errors import SetupError, UnknownSiteError
 
 Language = Literal["vi", "en"]
+Balance = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class Opening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a portal's earlier counter had counted up to and including `as_of`; added to the totals."""
 
-    visits: int = 0
-    pageviews: int = 0
+    visits: Balance = 0
+    pageviews: Balance = 0
     as_of: date | None = None
 
 
@@ -140,8 +141,6 @@ def _site(table: object, text: str, name: str, index: int) -> Site:
     for host in site.hostnames:
         if host != "*" and not re.fullmatch(r"[\w.-]+", host):
             raise wrong("hostnames", f"hostnames: {host!r} is not a host name; write it without scheme, port or path.")
-    if min(site.opening.visits, site.opening.pageviews) < 0:
-        raise wrong("opening", "opening: visits and pageviews must not be negative.")
     try:
         _ = site.zone
     except (KeyError, ValueError, OSError):

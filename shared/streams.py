@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from shared.events import StreamEvent
 
-VERSION = 1
+_VERSION = b"1"
 GROUP = "counter"
 MAX_ENTRY_EVENTS = 1000
 """A group commit is cut here, so that a batch of entries stays bounded."""
@@ -69,22 +69,24 @@ class Entry(NamedTuple):
     fields: Mapping[bytes, bytes]
 
 
+class Content(NamedTuple):
+    """The fields of an entry: the version of its layout, how many events it has, and the events in msgpack."""
+
+    v: bytes
+    n: int
+    events: bytes
+
+
 class Malformed(NamedTuple):
-    """What cannot be decoded. reason: from a closed list; events: how many were in it; payload: as read."""
+    """What cannot be decoded. reason: from a closed list; content: an entry of it alone, as it was read."""
 
     reason: str
-    events: int
-    payload: bytes
+    content: Content
 
 
-def encode_entry(events: Sequence[StreamEvent]) -> dict[str | bytes, str | bytes | int]:
-    """The fields of the entry that holds these events."""
-    return {"v": VERSION, "n": len(events), "events": _encode(events)}
-
-
-def encode_event(event: StreamEvent) -> bytes:
-    """One event alone, as a dead letter holds it."""
-    return _encode(event)
+def encode_entry(events: Sequence[StreamEvent]) -> Content:
+    """The entry that holds these events."""
+    return Content(_VERSION, len(events), _encode(events))
 
 
 def decode_entry(entry: Entry) -> list[StreamEvent | Malformed]:
@@ -92,26 +94,30 @@ def decode_entry(entry: Entry) -> list[StreamEvent | Malformed]:
 
     Where the entry as a whole cannot be read, the list holds one `Malformed` that counts for all of its events.
     """
-    payload = entry.fields.get(b"events", b"")
-    count = _count(entry.fields.get(b"n"))
-    if entry.fields.get(b"v") != b"%d" % VERSION:
-        return [Malformed("unknown_version", count, payload)]
+    fields = entry.fields
+    content = Content(fields.get(b"v", b""), _count(fields.get(b"n")), fields.get(b"events", b""))
+    if content.v != _VERSION:
+        return [Malformed("unknown_version", content)]
+    events: list[StreamEvent | Malformed]
     try:
-        return list(_decode(payload))
+        events = list(_decode(content.events))
     except _UNDECODABLE:
-        pass
-    try:
-        raws = _decode_raw(payload)
-    except _UNDECODABLE:
-        return [Malformed("undecodable", count, payload)]
-    return [_decode_or_not(bytes(raw)) for raw in raws]
+        events = _decode_one_by_one(content.events)
+    return events if len(events) == content.n else [Malformed("undecodable", content)]
 
 
-def _decode_or_not(raw: bytes) -> StreamEvent | Malformed:
+def _decode_one_by_one(events: bytes) -> list[StreamEvent | Malformed]:
+    try:
+        return [_decode_or_not(raw) for raw in _decode_raw(events)]
+    except _UNDECODABLE:
+        return []
+
+
+def _decode_or_not(raw: msgspec.Raw) -> StreamEvent | Malformed:
     try:
         return _decode_one(raw)
     except _UNDECODABLE:
-        return Malformed("undecodable", 1, raw)
+        return Malformed("undecodable", Content(_VERSION, 1, _encode([raw])))
 
 
 def _count(field: bytes | None) -> int:
@@ -124,7 +130,7 @@ async def append(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> E
     A RedisError may mean either: the answer can be lost on the way.
     """
     async with redis.pipeline(transaction=True) as transaction:
-        transaction.xadd(events_key(shard), encode_entry(events))  # type: ignore[arg-type]
+        transaction.xadd(events_key(shard), encode_entry(events)._asdict())  # type: ignore[arg-type]
         transaction.hincrby(delivery_key(shard), "accepted", len(events))
         name, _ = await transaction.execute()
     return EntryId.parse(name)

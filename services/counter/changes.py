@@ -119,11 +119,10 @@ def delivery_changes(batch: Batch, counted: int, outcome: Outcome) -> Iterator[C
     for reason, number in Counter(reason for _, reason in outcome.rejected).items():
         yield "HINCRBY", key, f"rejected:{reason}", number
     for letter in outcome.dead:
-        yield "HINCRBY", key, "dead", letter.events
-        yield (
-            *("XADD", dead_key(batch.shard), "*", "reason", letter.reason, "n", letter.events),
-            *("entry", str(letter.position.entry), "index", letter.position.number, "payload", letter.payload),
-        )
+        (entry, number), content = letter.position, letter.content
+        fields = {"reason": letter.reason, "entry": str(entry), "number": number, **content._asdict()}
+        yield "HINCRBY", key, "dead", content.n
+        yield "XADD", dead_key(batch.shard), "*", *(word for field in fields.items() for word in field)
     yield "HSET", key, "applied", str(batch.entries[-1].id)
 
 

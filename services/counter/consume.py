@@ -217,7 +217,7 @@ def _measure(batch: Batch, outcome: Outcome) -> None:
     for _, reason in outcome.rejected:
         metrics.REJECTED.labels(shard, reason).inc()
     for letter in outcome.dead:
-        metrics.DEAD.labels(shard, letter.reason).inc(letter.events)
+        metrics.DEAD.labels(shard, letter.reason).inc(letter.content.n)
     metrics.VISIBLE_SECONDS.observe(max(0.0, time.time() - batch.entries[0].id.ms / 1000))
 
 

@@ -16,7 +16,7 @@ from shared.calendar import local
 from shared.events import Kind, Source, StreamEvent
 from shared.readmodel import VISIT_MS, Presence
 from shared.sites import Site, Sites
-from shared.streams import Malformed, encode_event
+from shared.streams import Content, Malformed, encode_entry
 
 ID_BYTES = 16
 OLDEST_MS = 946_684_800_000
@@ -49,12 +49,11 @@ class State:
 
 
 class DeadLetter(NamedTuple):
-    """What cannot be counted as it is. reason: from a closed list; events: how many it stands for; payload: as read."""
+    """What cannot be counted as it is. reason: from a closed list; content: the entry that would bring it back."""
 
     position: Position
     reason: str
-    events: int
-    payload: bytes
+    content: Content
 
 
 class Rejected(NamedTuple):
@@ -100,12 +99,12 @@ def sort_out(batch: Batch, sites: Sites, outcome: Outcome) -> list[Arrival]:
     arrivals = []
     for position, event in batch.events:
         if isinstance(event, Malformed):
-            outcome.dead.append(DeadLetter(position, event.reason, event.events, event.payload))
+            outcome.dead.append(DeadLetter(position, event.reason, event.content))
         elif (site := sites.get(event.site)) is None or sites.shard(event.site) != batch.shard:
             reason = "unknown_site" if site is None else "wrong_shard"
-            outcome.dead.append(DeadLetter(position, reason, 1, encode_event(event)))
+            outcome.dead.append(DeadLetter(position, reason, encode_entry([event])))
         elif event.kind in (Kind.PAGEVIEW, Kind.RATING) and len(event.id) != ID_BYTES:
-            outcome.dead.append(DeadLetter(position, "undecodable", 1, encode_event(event)))
+            outcome.dead.append(DeadLetter(position, "undecodable", encode_entry([event])))
         elif event.time < OLDEST_MS:
             outcome.rejected.append(Rejected(position, "too_old"))
         elif event.time > position.entry.ms + FUTURE_MS:
@@ -175,9 +174,11 @@ def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bo
 
 
 def _leave(event: StreamEvent, before: Seen | None, visitors: dict[int, Seen], outcome: Outcome) -> None:
+    if before and event.time - before.at < OVERTAKEN_MS:
+        return
     if event.source is Source.LIVE:
         outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = None
-    if before and event.time - before.at >= OVERTAKEN_MS:
+    if before:
         visitors[event.visitor] = Seen(event.time, Presence.LEFT)
 
 

@@ -164,7 +164,13 @@ def _agent(headers: RequestHeaders) -> str:
 @lru_cache(maxsize=1024)
 def _cors(origin: str | None) -> tuple[tuple[str, str], ...]:
     """Any page may read the answer: whether it may count is in the answer. No cookies are involved."""
-    return (("access-control-allow-origin", origin), ("vary", "origin")) if origin else ()
+    if not origin:
+        return ()
+    return (
+        ("access-control-allow-origin", origin),
+        ("access-control-expose-headers", "retry-after"),
+        ("vary", "origin"),
+    )
 
 
 class Addresses:

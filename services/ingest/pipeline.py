@@ -45,8 +45,8 @@ _country = lru_cache(maxsize=16384)(country_code)
 class Request(NamedTuple):
     """What the steps need to know of a request.
 
-    origin: the Origin header, else the Referer, else empty; address: the client's; private: Do Not Track or Global
-    Privacy Control is set; time: when it arrived, in ms since 1970 UTC.
+    origin: the Origin header (the pixel's Referer), empty where there is none; address: the client's; private: Do Not
+    Track or Global Privacy Control is set; time: when it arrived, in ms since 1970 UTC.
     """
 
     origin: str

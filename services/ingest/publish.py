@@ -41,9 +41,10 @@ class Publisher:
         After an error the events may or may not be on the stream: whoever sends them again keeps their ids and counts
         up `attempt`.
         """
-        if self._events_waiting + len(events) > MAX_WAITING:
-            raise UnavailableError("Too many events are waiting for Redis; send again later.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._events_waiting + len(events) > MAX_WAITING:
+            done.set_exception(UnavailableError("Too many events are waiting for Redis; send again later."))
+            return done
         self._waiting.append((events, done))
         self._events_waiting += len(events)
         self._wake.set()
@@ -86,24 +87,19 @@ class Publisher:
                 error=repr(error),
             )
             # Whoever waits behind this group would wait in vain as long again.
-            self._settle(
-                group + self._waiting,
-                UnavailableError("Redis did not take the event in time; send it again."),
-            )
+            self._settle(group + self._waiting, "Redis did not take the event in time; send it again.")
             self._waiting = []
             return
         self._accepted.inc(len(events))
         metrics.GROUP_EVENTS.observe(len(events))
         self._settle(group, None)
 
-    def _settle(
-        self, group: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]], error: UnavailableError | None
-    ) -> None:
+    def _settle(self, group: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]], error: str | None) -> None:
         for events, done in group:
             self._events_waiting -= len(events)
             if done.done():  # its client went away
                 continue
             if error:
-                done.set_exception(error)
+                done.set_exception(UnavailableError(error))
             else:
                 done.set_result(None)

@@ -1,12 +1,18 @@
 """verify and rebuild with a real Redis and the real ClickHouse engine."""
 
-from redis.asyncio import Redis
+from io import StringIO
 
+from redis.asyncio import Redis
+from rich.console import Console
+
+from services.commands.dead_letters import list_letters, replay_letters
 from services.counter.delivery import read_delivery
 from services.counter.rebuild import Rebuilder
 from services.counter.verify import verify
+from services.stores import Stores
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
+from shared.sites import Sites
 from shared.streams import append
 from tests.support.counting import (
     GOOGLEBOT,
@@ -116,4 +122,27 @@ async def test_rebuild_leaves_what_waits_to_the_counter(
     async with counting(settings(redis_server.url, dsn)):
         await until_counted(redis)
     assert (await shown(redis, HANOI))["pageviews"]["total"] == 21
+    assert await differences(redis, migrated) == []
+
+
+async def test_dead_letters_come_back_once_their_cause_is_mended(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    early = Sites([SITES["newyork"]], 1)
+    await append(redis, 0, [pageview("hanoi"), pageview("newyork"), pageview("hanoi", visitor=2)])
+    async with counting(settings(redis_server.url, dsn), early):
+        await until_counted(redis)
+    said = StringIO()
+    stores = Stores(settings(redis_server.url, dsn), SITES, redis, migrated)
+    await list_letters(stores, Console(file=said, width=200))
+    assert "unknown_site: 2 events" in said.getvalue()
+    assert (await read_delivery(redis, 0)).dead == 2
+    await replay_letters(stores, Console(file=said, width=200), "undecodable")
+    assert (await read_delivery(redis, 0)).dead == 2
+    await replay_letters(stores, Console(file=said, width=200), None)
+    async with counting(settings(redis_server.url, dsn)):
+        await until_counted(redis)
+    delivery = await read_delivery(redis, 0)
+    assert (delivery.dead, delivery.counted, delivery.balanced) == (0, 3, True)
+    assert (await shown(redis, HANOI))["visits"]["total"] == 2
     assert await differences(redis, migrated) == []

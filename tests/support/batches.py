@@ -7,7 +7,7 @@ from services.counter.batch import Batch, Position
 from services.counter.enrich import Outcome, State, enrich, sort_out
 from shared.events import Kind, StreamEvent
 from shared.sites import Sites
-from shared.streams import Entry, EntryId, encode_entry
+from shared.streams import Content, Entry, EntryId, encode_entry
 from tests.support.counting import SITES, pageview
 
 NOW = 1_795_420_800_000
@@ -38,11 +38,9 @@ def position(entry: int, number: int = 0) -> Position:
     return Position(EntryId(ACCEPTED + entry, 0), number)
 
 
-def as_read(fields: Mapping[str | bytes, str | bytes | int]) -> dict[bytes, bytes]:
+def as_read(content: Content) -> dict[bytes, bytes]:
     """An entry's fields as Redis gives them back."""
-    return {
-        str(name).encode(): value if isinstance(value, bytes) else str(value).encode() for name, value in fields.items()
-    }
+    return {b"v": content.v, b"n": b"%d" % content.n, b"events": content.events}
 
 
 def entry_of(number: int, events: Sequence[StreamEvent]) -> Entry:

@@ -10,7 +10,7 @@ from services.counter.delivery import parse_delivery
 from services.counter.enrich import Seen, State
 from shared.events import Source, StreamEvent
 from shared.readmodel import ONLINE_MS, VISIT_MS, Presence, visitor_member
-from shared.streams import EntryId, encode_event
+from shared.streams import EntryId, encode_entry
 from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, view, vote
 from tests.support.counting import GOOGLEBOT, event_id
 
@@ -104,27 +104,16 @@ def test_a_vote_is_no_view() -> None:
     assert "{0}:counts:hanoi" not in changed(vote(5))
 
 
-def test_dead_letters_carry_reason_place_and_payload() -> None:
+def test_dead_letters_carry_reason_place_and_content() -> None:
     stray = view(site="nowhere")
     broken = entry_of(1, [view()] * 3)
     broken = broken._replace(fields={**broken.fields, b"v": b"9"})
     commands = commands_of(batch_of([view(), stray], broken))
     letters = [dict(zip(words[::2], words[1::2], strict=True)) for name, _, _, *words in commands if name == "XADD"]
+    one, three = encode_entry([stray]), encode_entry([view()] * 3)
     assert letters == [
-        {
-            "reason": "unknown_site",
-            "n": 1,
-            "entry": str(position(0).entry),
-            "index": 1,
-            "payload": encode_event(stray),
-        },
-        {
-            "reason": "unknown_version",
-            "n": 3,
-            "entry": str(position(1).entry),
-            "index": 0,
-            "payload": broken.fields[b"events"],
-        },
+        {"reason": "unknown_site", "entry": str(position(0).entry), "number": 1, **one._asdict()},
+        {"reason": "unknown_version", "entry": str(position(1).entry), "number": 0, **three._replace(v=b"9")._asdict()},
     ]
     assert {key for name, key, *_ in commands if name == "XADD"} == {"{0}:dead"}
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.counter.agents import NAMELESS, recognise
-from services.counter.enrich import Outcome, Seen, State
+from services.counter.enrich import DeadLetter, Outcome, Seen, State
 from services.counter.rows import BOT, GUEST, MEMBER
 from shared.events import Source, StreamEvent
 from shared.readmodel import Presence
 from shared.sites import Site, Sites
-from shared.streams import encode_event
+from shared.streams import encode_entry
 from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, view, vote
 from tests.support.counting import GOOGLEBOT, PERSON, SITES, event_id
 
@@ -208,9 +208,9 @@ class TestADeadLetter:
             (vote(5, id=b""), "undecodable"),
         ],
     )
-    def test_is_what_cannot_be_counted_with_reason_and_payload(self, event: StreamEvent, reason: str) -> None:
+    def test_is_what_cannot_be_counted_with_reason_and_content(self, event: StreamEvent, reason: str) -> None:
         outcome = compute([view(), event, view(2)])
-        assert outcome.dead == [(position(0, 1), reason, 1, encode_event(event))]
+        assert outcome.dead == [DeadLetter(position(0, 1), reason, encode_entry([event]))]
         assert len(outcome.rows) == 2
 
     def test_is_an_event_on_the_wrong_shard(self) -> None:
@@ -224,7 +224,7 @@ class TestADeadLetter:
         broken = entry_of(0, [view()] * 3)
         broken = broken._replace(fields={**broken.fields, b"v": b"9"})
         outcome = compute(batch_of(broken, [view()]))
-        assert outcome.dead == [(position(0), "unknown_version", 3, broken.fields[b"events"])]
+        assert outcome.dead == [DeadLetter(position(0), "unknown_version", encode_entry([view()] * 3)._replace(v=b"9"))]
         assert len(outcome.rows) == 1
 
 
@@ -309,7 +309,7 @@ def test_the_same_batch_from_the_same_state_comes_to_the_same(events: list[Strea
 def test_every_event_of_a_batch_comes_to_one_thing(events: list[StreamEvent]) -> None:
     events = [*events, ping(), leave()]
     outcome = compute(events)
-    dead = sum(letter.events for letter in outcome.dead)
+    dead = sum(letter.content.n for letter in outcome.dead)
     assert len(outcome.rows) + outcome.presence_only + len(outcome.rejected) + dead == len(events)
     positions = [*(row.position for row in outcome.rows), *(rejected.position for rejected in outcome.rejected)]
     assert len(set(positions)) == len(positions)

@@ -14,7 +14,7 @@ from services.ingest.visitor import DAY_MS
 from shared.errors import TruycapError, UnknownSiteError
 from shared.events import Kind, Source, StreamEvent
 from shared.sites import Site, Sites
-from shared.streams import Entry, EntryId, decode_entry, encode_entry, encode_event
+from shared.streams import Entry, EntryId, decode_entry, encode_entry
 from tests.support.batches import NOW, as_read
 from tests.support.counting import PERSON
 
@@ -237,7 +237,7 @@ class TestAnEvent:
     @pytest.mark.parametrize("body", [VIEW, VOTE, PING, LEAVE], ids=lambda body: body["type"])
     def test_holds_no_address(self, body: dict[str, Any], address: str) -> None:
         for changed in ({}, {"private": True}):
-            assert address.encode() not in encode_event(event(body, address=address, **changed))
+            assert address.encode() not in encode_entry([event(body, address=address, **changed)]).events
 
 
 class TestAnOrigin:

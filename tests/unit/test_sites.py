@@ -83,7 +83,7 @@ def test_a_file_without_sites_is_good() -> None:
         (GOOD.replace('"en"', '"fr"'), 7, ["language", "'fr'", "allowed: vi, en"]),
         (GOOD.replace("false", '"no"'), 8, ["public", "bool"]),
         (GOOD.replace("{ visits", "{ visit"), 9, ["'visit'", "did you mean 'visits'?", "visits, pageviews, as_of"]),
-        (GOOD.replace("8390768", "-1"), 9, ["opening", "negative"]),
+        (GOOD.replace("8390768", "-1"), 9, ["visits", ">= 0"]),
         (GOOD + '[site.opening]\nvisits = "many"\n', 15, ["visits", "int"]),
         (GOOD.replace("2019-07-25", '"soon"'), 9, ["as_of", "date"]),
         (GOOD.replace("[[site]]\nid", "[[site\nid"), 3, ["not valid TOML"]),

@@ -1,6 +1,5 @@
 """Entries of the stream: what was written is read, and what cannot be read spoils nothing beside it."""
 
-from collections.abc import Mapping
 from uuid import UUID
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.events import Kind, Source, StreamEvent
-from shared.streams import Entry, EntryId, Malformed, decode_entry, encode_entry, encode_event
+from shared.streams import Content, Entry, EntryId, Malformed, decode_entry, encode_entry
 from tests.support.batches import as_read
 
 TEXT = st.text()
@@ -30,64 +29,72 @@ EVENTS = st.builds(
     country=TEXT,
 )
 GOOD = StreamEvent(Kind.PAGEVIEW, Source.LIVE, "a", 1, UUID(int=1).bytes, 2**64 - 1, "/")
+
+
+def alone(event: StreamEvent) -> bytes:
+    """An event as it stands in an entry."""
+    return encode_entry([event]).events[1:]
+
+
 BAD_EVENTS = {
     "too short": b"\x92\x01\x01",
     "a number": b"\x05",
-    "a kind that there is not": encode_event(GOOD).replace(b"\x9e\x01", b"\x9e\x09", 1),
-    "text that is not UTF-8": encode_event(GOOD).replace(b"\xa1a", b"\xa1\xff", 1),
+    "a kind that there is not": alone(GOOD).replace(b"\x9e\x01", b"\x9e\x09", 1),
+    "text that is not UTF-8": alone(GOOD).replace(b"\xa1a", b"\xa1\xff", 1),
 }
 DEEP = b"\x91" * 100_000 + b"\x01"
 
 
-def entry(fields: Mapping[str | bytes, str | bytes | int], version: str = "1") -> Entry:
-    return Entry(EntryId(1, 0), as_read({**fields, "v": version}))
+def entry(n: int, events: bytes, version: bytes = b"1") -> Entry:
+    return Entry(EntryId(1, 0), as_read(Content(version, n, events)))
 
 
 def entry_of(*events: bytes) -> Entry:
-    return entry({"n": len(events), "events": bytes([0x90 + len(events)]) + b"".join(events)})
+    return entry(len(events), bytes([0x90 + len(events)]) + b"".join(events))
 
 
 @given(st.lists(EVENTS, max_size=5))
 def test_events_are_read_as_they_were_written(events: list[StreamEvent]) -> None:
-    assert decode_entry(entry(encode_entry(events))) == events
-
-
-@given(EVENTS)
-def test_an_event_alone_is_written_as_in_an_entry(event: StreamEvent) -> None:
-    assert decode_entry(entry_of(encode_event(event))) == [event]
+    assert decode_entry(Entry(EntryId(1, 0), as_read(encode_entry(events)))) == events
 
 
 @pytest.mark.parametrize("bad", BAD_EVENTS.values(), ids=BAD_EVENTS)
-def test_a_bad_event_among_good_ones_keeps_its_index(bad: bytes) -> None:
-    found = entry_of(encode_event(GOOD), bad, encode_event(GOOD))
-    assert decode_entry(found) == [GOOD, Malformed("undecodable", 1, bad), GOOD]
+def test_a_bad_event_among_good_ones_keeps_its_place(bad: bytes) -> None:
+    found = entry_of(alone(GOOD), bad, alone(GOOD))
+    assert decode_entry(found) == [GOOD, Malformed("undecodable", Content(b"1", 1, b"\x91" + bad)), GOOD]
 
 
-@pytest.mark.parametrize("version", ["2", "", "one"])
-def test_an_entry_of_another_version_counts_for_all_of_its_events(version: str) -> None:
-    found = entry(encode_entry([GOOD] * 3), version)
-    assert decode_entry(found) == [Malformed("unknown_version", 3, found.fields[b"events"])]
+@pytest.mark.parametrize("version", [b"2", b"", b"one"])
+def test_an_entry_of_another_version_counts_for_all_of_its_events(version: bytes) -> None:
+    content = encode_entry([GOOD] * 3)._replace(v=version)
+    assert decode_entry(Entry(EntryId(1, 0), as_read(content))) == [Malformed("unknown_version", content)]
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"\xc1", b"\x93\x01", b"\x05", b"\x90\x90", DEEP, b"\x91\x9f" + encode_event(GOOD)[1:] + DEEP]
+    "events", [b"", b"\xc1", b"\x93\x01", b"\x05", b"\x90\x90", DEEP, b"\x91\x9f" + alone(GOOD)[1:] + DEEP]
 )
-def test_an_entry_that_cannot_be_read_counts_for_all_of_its_events(payload: bytes) -> None:
-    assert decode_entry(entry({"n": 7, "events": payload})) == [Malformed("undecodable", 7, payload)]
+def test_an_entry_that_cannot_be_read_counts_for_all_of_its_events(events: bytes) -> None:
+    assert decode_entry(entry(7, events)) == [Malformed("undecodable", Content(b"1", 7, events))]
+
+
+def test_an_entry_with_another_number_of_events_than_it_says_counts_for_what_it_says() -> None:
+    content = encode_entry([GOOD] * 2)._replace(n=3)
+    assert decode_entry(Entry(EntryId(1, 0), as_read(content))) == [Malformed("undecodable", content)]
 
 
 @pytest.mark.parametrize("number", [b"", b"-3", b"many", b"1.5"])
 def test_an_entry_that_does_not_say_how_many_events_it_has_counts_for_one(number: bytes) -> None:
-    assert decode_entry(entry({"n": number, "events": b"?"})) == [Malformed("undecodable", 1, b"?")]
+    found = Entry(EntryId(1, 0), {b"v": b"1", b"n": number, b"events": b"?"})
+    assert decode_entry(found) == [Malformed("undecodable", Content(b"1", 1, b"?"))]
 
 
 def test_an_entry_without_fields_is_malformed() -> None:
-    assert decode_entry(Entry(EntryId(1, 0), {})) == [Malformed("unknown_version", 1, b"")]
+    assert decode_entry(Entry(EntryId(1, 0), {})) == [Malformed("unknown_version", Content(b"", 1, b""))]
 
 
 @given(st.binary())
-def test_no_payload_raises(payload: bytes) -> None:
-    decode_entry(entry({"n": 1, "events": payload}))
+def test_no_content_raises(events: bytes) -> None:
+    decode_entry(entry(1, events))
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
