@@ -106,11 +106,12 @@ def test_a_vote_is_no_view() -> None:
 
 def test_dead_letters_carry_reason_place_and_content() -> None:
     stray = view(site="nowhere")
-    broken = entry_of(1, [view()] * 3)
+    unread = [view()] * 3
+    broken = entry_of(1, unread)
     broken = broken._replace(fields={**broken.fields, b"v": b"9"})
     commands = commands_of(batch_of([view(), stray], broken))
     letters = [dict(zip(words[::2], words[1::2], strict=True)) for name, _, _, *words in commands if name == "XADD"]
-    one, three = encode_entry([stray]), encode_entry([view()] * 3)
+    one, three = encode_entry([stray]), encode_entry(unread)
     assert letters == [
         {"reason": "unknown_site", "entry": str(position(0).entry), "number": 1, **one._asdict()},
         {"reason": "unknown_version", "entry": str(position(1).entry), "number": 0, **three._replace(v=b"9")._asdict()},

@@ -221,10 +221,11 @@ class TestADeadLetter:
         assert len(compute(batch_of([view(site="a")], shard=1), sites=other).rows) == 1
 
     def test_is_an_entry_that_cannot_be_read_for_all_its_events(self) -> None:
-        broken = entry_of(0, [view()] * 3)
+        unread = [view()] * 3
+        broken = entry_of(0, unread)
         broken = broken._replace(fields={**broken.fields, b"v": b"9"})
         outcome = compute(batch_of(broken, [view()]))
-        assert outcome.dead == [DeadLetter(position(0), "unknown_version", encode_entry([view()] * 3)._replace(v=b"9"))]
+        assert outcome.dead == [DeadLetter(position(0), "unknown_version", encode_entry(unread)._replace(v=b"9"))]
         assert len(outcome.rows) == 1
 
 
