@@ -130,9 +130,9 @@ def test_what_is_in_the_way_is_one_line_and_exit_code_2(up: Up, tmp_path: Path) 
         assert "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
         assert all(word in done.stderr for word in words), done.stderr
-    done = run("ingest", "--port", other, TRUYCAP_REDIS_URL="redis://127.0.0.1:1/0", TRUYCAP_CONFIG=str(broken))
+    done = run("ingest", "--port", other, environment={"TRUYCAP_CONFIG": str(broken)})
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    done = run("up", "--port", other, TRUYCAP_REDIS_ULR="x")
+    done = run("up", "--port", other, environment={"TRUYCAP_REDIS_ULR": "x"})
     assert (done.returncode, "TRUYCAP_REDIS_URL" in done.stderr) == (2, True)
 
 

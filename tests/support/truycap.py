@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,12 +19,14 @@ COMMAND = [sys.executable, "-m", "services.cli"]
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str, timeout: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 60.0
+) -> subprocess.CompletedProcess[str]:
     """A command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=timeout,
