@@ -139,11 +139,9 @@ class ShardCounter:
 
         try:
             await subscriber.start()
+            await self._keep(epoch, consumer)
         except OutOfMemoryError:
             await self._make_room(epoch, consumer)
-            raise
-        try:
-            await self._keep(epoch, consumer)
         finally:
             await subscriber.stop()
         if self.failure:
