@@ -1,6 +1,7 @@
 """The `truycap` command."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from cyclopts.exceptions import CycloptsError
 from rich.console import Console
 
 from shared import log
-from shared.errors import TruycapError
+from shared.errors import SaidError, TruycapError
 from shared.settings import load_settings
 
 app = App(
@@ -116,7 +117,7 @@ def import_access_log(
 
     async def work() -> None:
         async with open_stores(data, config, count=True) as stores:
-            await run_import(stores, file, site, output)
+            await stores.unless_counting_fails(run_import(stores, file, site, output))
 
     _run(work())
 
@@ -134,7 +135,7 @@ def verify(*, data: OptionalData = None, config: Config = None) -> None:
     async def work() -> None:
         async with open_stores(data, config) as stores:
             if not await run_verify(stores, output):
-                raise DifferencesError
+                raise SaidError(1)
 
     _run(work())
 
@@ -198,10 +199,6 @@ def snippet(
     output.print(text(embedded_sites(settings).find(site).id, url), end="", soft_wrap=True, markup=False)
 
 
-class DifferencesError(Exception):
-    """verify found something; it has said what."""
-
-
 def main() -> None:
     """The entry point. Exit codes: 0 done, 1 failed or differences found, 2 something to be set right first."""
     try:
@@ -210,22 +207,30 @@ def main() -> None:
         _fail(" ".join(str(error).split()) + " Try: truycap --help", 2)
     except TruycapError as error:
         _fail(error.message, error.exit_code)
-    except DifferencesError:
-        sys.exit(1)
+    except SaidError as said:
+        _end(said.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _end(130)
 
 
 def _fail(message: str, exit_code: int) -> None:
     errors.print(f"truycap: {message}", style="red", markup=False, soft_wrap=True)
-    sys.exit(exit_code)
+    _end(exit_code)
+
+
+def _end(exit_code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: that would wait for a thread in which ClickHouse's driver hangs.
+    os._exit(exit_code)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     settings = load_settings()
     log.configure(settings.log_format, settings.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    runner.run(work)
+    _end(0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Redis and the store as a command reaches them: through a running `truycap up`, on its folder, or on servers."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -32,6 +34,18 @@ class Stores:
     sites: Sites
     redis: "Redis"
     store: Queries
+    counter: Counter | None = None
+
+    async def unless_counting_fails(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work that waits for events to be counted; what ends the counting in this process ends it too."""
+        tasks = [asyncio.create_task(work)]
+        if self.counter:
+            tasks.append(asyncio.create_task(self.counter.failed()))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        for task in done:
+            task.result()
 
 
 def embedded_settings(folder: Folder, config: Path | None) -> Settings:
@@ -86,7 +100,6 @@ async def _servers(config: Path | None) -> AsyncIterator[Stores]:
     settings = load_settings(**({} if config is None else {"config": config}))
     store = await ClickHouse.connect(settings.clickhouse_dsn)
     try:
-        await migrate(store, settings.shards)
         async with _client(settings) as redis:
             yield Stores(settings, settings.sites(), redis, store)
     finally:
@@ -109,7 +122,7 @@ async def _own(folder: Folder, settings: Settings, *, count: bool) -> AsyncItera
                 if count:
                     await counter.start()
                 async with _client(settings) as redis:
-                    yield Stores(settings, sites, redis, store)
+                    yield Stores(settings, sites, redis, store, counter if count else None)
             finally:
                 await counter.stop()
                 await store.close()

@@ -7,6 +7,7 @@ Driver errors become `StoreError` here and nowhere else.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,31 +15,38 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError, ProgrammingError
 
-from shared.errors import SetupError, StoreError
+from shared.errors import SetupError, StoreError, redacted
 
 T = TypeVar("T")
 Row = Sequence[Any]
 
 DATABASE = "truycap"
+_CLOSE_SECONDS = 2.0
 
-# The numbers are ClickHouse's own (src/Common/ErrorCodes.cpp): what no repetition of the same statement will mend.
+# ClickHouse's own numbers (src/Common/ErrorCodes.cpp) of what no repetition of the same statement will mend.
 _FINAL = frozenset(
     {
-        *(
-            6,
-            27,
-            36,
-            43,
-            46,
-            47,
-            50,
-            53,
-            62,
-        ),  # parsing, arguments, types, unknown functions and identifiers, syntax
-        *(16, 10, 44, 60, 81, 115),  # unknown columns, tables, databases and settings
-        *(192, 193, 194, 497, 516),  # users, passwords and rights
+        6: "CANNOT_PARSE_TEXT",
+        10: "NOT_FOUND_COLUMN_IN_BLOCK",
+        16: "NO_SUCH_COLUMN_IN_TABLE",
+        27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+        36: "BAD_ARGUMENTS",
+        43: "ILLEGAL_TYPE_OF_ARGUMENT",
+        44: "ILLEGAL_COLUMN",
+        46: "UNKNOWN_FUNCTION",
+        47: "UNKNOWN_IDENTIFIER",
+        50: "UNKNOWN_TYPE",
+        53: "TYPE_MISMATCH",
+        60: "UNKNOWN_TABLE",
+        62: "SYNTAX_ERROR",
+        81: "UNKNOWN_DATABASE",
+        115: "UNKNOWN_SETTING",
+        192: "UNKNOWN_USER",
+        193: "WRONG_PASSWORD",
+        497: "ACCESS_DENIED",
+        516: "AUTHENTICATION_FAILED",
     }
 )
 
@@ -92,8 +100,11 @@ class ClickHouse:
         )
 
     async def close(self) -> None:
-        await self._run(self._client.close)
-        self._thread.shutdown(wait=True)
+        """Close the connection; a statement that hangs is given up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._run(self._client.close)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -129,9 +140,9 @@ def translate(error: ClickHouseError) -> StoreError:
     """The driver's error as ours: one line, and whether to try again."""
     line = " ".join(str(error).split())[:500]
     code = getattr(error, "code", None)
-    if code is None:  # not ClickHouse's answer but the driver's own: no connection, or a call that was wrong
-        outage = isinstance(error, OperationalError)
-        return StoreError(f"ClickHouse {'does not answer' if outage else 'was asked wrongly'}: {line}", retry=outage)
+    if code is None:  # not ClickHouse's answer: the driver's own, or one of a proxy on the way
+        wrong = isinstance(error, (ProgrammingError, DataError, NotSupportedError))
+        return StoreError(f"ClickHouse {'was asked wrongly' if wrong else 'does not answer'}: {line}", retry=not wrong)
     return StoreError(f"ClickHouse: {line}", retry=code not in _FINAL)
 
 
@@ -139,7 +150,9 @@ def _open(dsn: str) -> Client:
     parts = urlsplit(dsn)
     if parts.scheme == "chdb":
         if not parts.path.startswith("/") or parts.netloc:
-            raise SetupError(f"TRUYCAP_CLICKHOUSE_DSN={dsn!r}: for chDB write chdb:///folder, with three slashes.")
+            raise SetupError(
+                f"TRUYCAP_CLICKHOUSE_DSN={redacted(dsn)}: for chDB write chdb:///folder, with three slashes."
+            )
         database = parse_qs(parts.query).get("database", [DATABASE])[-1]
         options: dict[str, Any] = {"interface": "chdb", "path": parts.path}
         Path(parts.path).mkdir(parents=True, exist_ok=True)
@@ -155,7 +168,7 @@ def _open(dsn: str) -> Client:
         }
     else:
         raise SetupError(
-            f"TRUYCAP_CLICKHOUSE_DSN={dsn!r}: write http://user:password@host:8123/database or chdb:///folder."
+            f"TRUYCAP_CLICKHOUSE_DSN={redacted(dsn)}: write http://user:password@host:8123/database or chdb:///folder."
         )
     try:
         client = clickhouse_connect.get_client(**options)

@@ -4,6 +4,7 @@ Whoever raises one of these says in one line what is wrong and what to do about 
 `{"error": {"code", "message"}}`, the command line prints the message and exits with `exit_code`.
 """
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -41,11 +42,24 @@ def error_body(code: str, message: str) -> bytes:
     return msgspec.json.encode({"error": {"code": code, "message": message}})
 
 
+def redacted(url: str) -> str:
+    """A server's URL without its password, for messages and logs."""
+    return re.sub(r"(?<=://)([^/@]*?):[^@]*@", r"\1:***@", url)
+
+
 class SetupError(TruycapError):
     """Something that the person who starts truycap must change first: a setting, a port, a folder, a server."""
 
     code = "setup"
     exit_code = 2
+
+
+class SaidError(Exception):
+    """A command ends with this exit code; why has been said already."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
 
 
 class StoreError(TruycapError):
@@ -73,3 +87,16 @@ class UnknownSiteError(TruycapError):
 
     def __init__(self, site: str) -> None:
         super().__init__(f"There is no site {site[:64]!r} here; the site's id is in truycap.toml under [[site]].")
+
+
+class MethodNotAllowedError(TruycapError):
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, message: str, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"allow": self.allowed}

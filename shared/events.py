@@ -23,6 +23,11 @@ Score = Annotated[int, Meta(ge=1, le=5)]
 Attempt = Annotated[int, Meta(ge=0, le=65535)]
 VisitorId = Annotated[str, Meta(max_length=128)]
 
+MAX_ITEM = 512
+"""Characters of an item; what is longer is cut, so that made-up paths cannot fill the read model so fast."""
+MAX_AGENT = 512
+"""Characters of a user agent that are kept."""
+
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 _RESPELLED = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/!$&'()*+,;=:@-]")
 
@@ -134,7 +139,7 @@ def item_of(url: str) -> str:
     path = path.partition("?")[0].partition("#")[0]
     if not path.startswith("/"):
         path = "/" + path
-    return _RESPELLED.sub(_respell, path)
+    return _RESPELLED.sub(_respell, path[:MAX_ITEM])[:MAX_ITEM]
 
 
 def _respell(found: re.Match[str]) -> str:

@@ -73,6 +73,7 @@ Handler = Callable[[Scope, Protocol_], Awaitable[int | None]]
 ASGI = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
 ]
+ANY_ORIGIN = ("access-control-allow-origin", "*")
 UNKNOWN_ROUTE = "unknown"
 CLIENT_WENT_AWAY = 499
 """Nobody was there to be answered (nginx's number for it)."""
@@ -180,5 +181,7 @@ async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> tuple[int, str]:
 
     await app(asgi_scope, receive, send)
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    if scope.path.startswith("/v1/") and not any(name == ANY_ORIGIN[0] for name, _ in headers):
+        headers.append(ANY_ORIGIN)  # errors too: a page may read why
     proto.response_bytes(start["status"], headers, bytes(body))
     return start["status"], getattr(asgi_scope.get("route"), "path", UNKNOWN_ROUTE)

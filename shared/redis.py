@@ -8,9 +8,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from shared.errors import SetupError
+from shared import log
+from shared.errors import SetupError, redacted
 
 LEAST_VERSION = (7, 0)
+
+logger = log.get(__name__)
 
 
 def client(url: str, *, timeout: float = 5.0) -> "Redis":
@@ -21,7 +24,7 @@ def client(url: str, *, timeout: float = 5.0) -> "Redis":
     try:
         return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout, socket_connect_timeout=timeout)
     except ValueError as error:
-        raise SetupError(f"TRUYCAP_REDIS_URL={url!r}: {error}") from None
+        raise SetupError(f"TRUYCAP_REDIS_URL={redacted(url)}: {error}") from None
 
 
 async def check_server(redis: "Redis", url: str) -> None:
@@ -29,12 +32,25 @@ async def check_server(redis: "Redis", url: str) -> None:
     try:
         info: dict[str, Any] = await redis.info("server")
     except RedisError as error:
-        raise SetupError(f"No Redis answers at {url} ({error}). Start one there or set TRUYCAP_REDIS_URL.") from None
+        where = redacted(url)
+        raise SetupError(f"No Redis answers at {where} ({error}). Start one there or set TRUYCAP_REDIS_URL.") from None
     version = str(info["redis_version"])
     if parse_version(version) < LEAST_VERSION:
         raise SetupError(
-            f"The Redis at {url} is {version}; truycap needs {'.'.join(map(str, LEAST_VERSION))} or newer."
+            f"The Redis at {redacted(url)} is {version}; truycap needs {'.'.join(map(str, LEAST_VERSION))} or newer."
         )
+
+
+async def warn_of_settings(redis: "Redis") -> None:
+    """Say where this Redis keeps less than `202 Accepted` promises; some do not let themselves be asked."""
+    wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    for name, value in wanted.items():
+        try:
+            found = (await redis.config_get(name)).get(name)
+        except RedisError:
+            return
+        if found != value:
+            logger.warning("Redis may lose what was accepted", setting=name, found=found, wanted=value)
 
 
 def parse_version(text: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Running an HTTP server until a signal comes: granian, in this process and its event loop."""
 
 import asyncio
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +17,7 @@ from shared.http import Server
 
 DRAIN_SECONDS = 8.0
 _BACKLOG = 2048
+_START_TRIES = 250
 _BACKPRESSURE = 16_384
 """Requests and streams in progress; beyond it the server does not take new ones."""
 
@@ -31,6 +33,27 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
     except OSError as error:
         raise SetupError(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from None
+
+
+def _allow_many_connections() -> None:
+    """As many open files as this process may ask for: each live stream is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def _until_listening(host: str, port: int, serving: "asyncio.Task[None]") -> None:
+    where = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    for _ in range(_START_TRIES):
+        if serving.done():
+            return
+        try:
+            _, writer = await asyncio.open_connection(where, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
 
 
 async def _nothing() -> None:
@@ -66,6 +89,7 @@ async def serve(
         backlog=_BACKLOG,
         backpressure=_BACKPRESSURE,
     )
+    _allow_many_connections()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,6 +98,7 @@ async def serve(
     watched = [asyncio.ensure_future(awaitable) for awaitable in watch]
     stopping = asyncio.create_task(stop.wait())
     try:
+        await _until_listening(host, port, serving)
         ready()
         done, _ = await asyncio.wait([stopping, serving, *watched], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -88,3 +113,5 @@ async def serve(
             loop.remove_signal_handler(number)
     for task in done - {stopping}:
         await task
+    if serving in done:
+        raise SetupError(f"The server on {host}:{port} ended by itself.")

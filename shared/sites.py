@@ -46,6 +46,10 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def _hosts(self) -> frozenset[str]:
         return frozenset(name.lower() for name in self.hostnames)
 
+    def owns(self, host: str) -> bool:
+        """Whether this host is one of the site's by name."""
+        return host in self._hosts
+
     def allows(self, host: str) -> bool:
         """Whether pages of this host (a name in lower case, without port) may count."""
         return "*" in self._hosts or host in self._hosts

@@ -6,17 +6,19 @@ layout), `n` (how many events) and `events` (a msgpack array of `StreamEvent`). 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
-from shared.events import StreamEvent
+from shared.errors import SetupError
+from shared.events import MAX_EVENTS, StreamEvent
 
 _VERSION = b"1"
 GROUP = "counter"
-MAX_ENTRY_EVENTS = 1000
+MAX_ENTRY_EVENTS = MAX_EVENTS
 """A group commit is cut here, so that a batch of entries stays bounded."""
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -121,7 +123,7 @@ def _decode_or_not(raw: msgspec.Raw) -> StreamEvent | Malformed:
 
 
 def _count(field: bytes | None) -> int:
-    return int(field) if field and field.isdigit() else 1
+    return min(int(field), MAX_ENTRY_EVENTS) if field and field.isdigit() else 1
 
 
 async def append(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:
@@ -134,6 +136,19 @@ async def append(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> E
         transaction.hincrby(delivery_key(shard), "accepted", len(events))
         name, _ = await transaction.execute()
     return EntryId.parse(name)
+
+
+async def check_shards(redis: "Redis", shards: int) -> None:
+    """Write down how many shards there are where nobody has; SetupError where it is another number."""
+    known: Any = await redis.get("shards")
+    if known is None:
+        with suppress(OutOfMemoryError):  # a full Redis is no reason not to start: counting empties it
+            await redis.set("shards", shards)
+    elif int(known) != shards:
+        raise SetupError(
+            f"This Redis holds {int(known)} shards, TRUYCAP_SHARDS is {shards}. Set it to {int(known)}: "
+            "a site's events stay on the shard where they began."
+        )
 
 
 async def ensure_group(redis: "Redis", shard: int) -> None:

@@ -9,12 +9,11 @@ from contextlib import suppress
 
 from services.api.snapshots import Snapshots
 from shared import metrics
-from shared.errors import TruycapError
-from shared.http import JSON, Headers, Protocol_, Routes, Scope, answer_error
+from shared.errors import MethodNotAllowedError, TruycapError
+from shared.http import ANY_ORIGIN, JSON, Headers, Protocol_, Routes, Scope, answer_error
 from shared.sites import Site, Sites
 
 PREFIX = "/v1/sites/"
-ANY_ORIGIN = ("access-control-allow-origin", "*")
 COUNTS_CACHE = ("cache-control", "public, max-age=1, stale-while-revalidate=30")
 
 SECONDS_BETWEEN = 1.0
@@ -29,11 +28,6 @@ _EVENTS: Headers = [
     ("x-accel-buffering", "no"),
     ANY_ORIGIN,
 ]
-
-
-class MethodNotAllowedError(TruycapError):
-    code = "method_not_allowed"
-    status = 405
 
 
 class NotPublicError(TruycapError):
@@ -101,7 +95,7 @@ class Live:
 
     def _site(self, scope: Scope, suffix: str) -> Site:
         if scope.method not in {"GET", "HEAD"}:
-            raise MethodNotAllowedError("Use GET.")
+            raise MethodNotAllowedError("Use GET.", "GET, HEAD")
         return public_site(self._sites, scope.path[len(PREFIX) : -len(suffix)])
 
     async def _stream(self, site_id: str, proto: Protocol_) -> None:

@@ -40,6 +40,7 @@ class ReadModelUnavailableError(TruycapError):
     code = "unavailable"
     status = 503
     retry_after = 2
+    public_message = "The numbers cannot be read now; try again."
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ class Snapshots:
             self._by_site = {site: snapshot for site, snapshot in self._by_site.items() if site in self._asked}
             try:
                 await self._read([self._sites[site] for site in self._asked])
-            except (RedisError, OSError) as error:
-                logger.warning("the read model cannot be read; the last numbers stay", error=str(error))
+            except Exception as error:  # of whatever kind: the next reading may succeed
+                logger.warning("the read model cannot be read; the last numbers stay", error=repr(error))
             metrics.READ_MODEL_AGE.set(time.monotonic() - self.read_at)
             await asyncio.sleep(REFRESH_SECONDS)
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import cache
 from importlib import resources
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
 
+from services.api.cached import cached
 from services.api.live import public_site
 from shared.calendar import local
 from shared.clickhouse import Queries
@@ -16,6 +19,7 @@ from shared.sites import Site, Sites
 
 _DEFAULT_DAYS = 30
 _MOST_DAYS = 3700
+_CACHE = ("cache-control", "public, max-age=30, stale-while-revalidate=300")
 
 
 class Interval(StrEnum):
@@ -45,24 +49,31 @@ def stats(sites: Sites, store: Queries, now_ms: Callable[[], int]) -> APIRouter:
 
     @router.get("/timeseries", summary="Visits, page views and bot hits by hour, day, month or year")
     async def timeseries(
-        site: str, interval: Interval = Interval.DAY, since: date | None = None, until: date | None = None
-    ) -> dict[str, Any]:
+        request: Request,
+        site: str,
+        *,
+        interval: Interval = Interval.DAY,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> Response:
         found = public_site(sites, site)
         since, until = _period(found, since, until, now_ms())
         rows = await store.query(_sql(f"timeseries_{interval}"), {"site": found.id, "since": since, "until": until})
         points = [
             {"at": str(at), "visits": visits, "pageviews": views, "bots": bots} for at, visits, views, bots in rows
         ]
-        return {**_head(found, since, until), "interval": interval, "points": points}
+        return _answer(request, {**_head(found, since, until), "interval": interval, "points": points})
 
     @router.get("/top", summary="The most viewed pages, referrers, browsers, systems, countries, bots")
     async def top(
+        request: Request,
         site: str,
+        *,
         dimension: Dimension = Dimension.PAGE,
         since: date | None = None,
         until: date | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 20,
-    ) -> dict[str, Any]:
+    ) -> Response:
         found = public_site(sites, site)
         since, until = _period(found, since, until, now_ms())
         rows = await store.query(
@@ -70,9 +81,13 @@ def stats(sites: Sites, store: Queries, now_ms: Callable[[], int]) -> APIRouter:
             {"site": found.id, "dimension": dimension.value, "since": since, "until": until, "limit": limit},
         )
         listed = [{"value": value, "visits": visits, "pageviews": views} for value, visits, views in rows]
-        return {**_head(found, since, until), "dimension": dimension, "rows": listed}
+        return _answer(request, {**_head(found, since, until), "dimension": dimension, "rows": listed})
 
     return router
+
+
+def _answer(request: Request, history: dict[str, Any]) -> Response:
+    return cached(request, msgspec.json.encode(history), "application/json", _CACHE)
 
 
 def _period(site: Site, since: date | None, until: date | None, now_ms: int) -> tuple[date, date]:
@@ -89,5 +104,6 @@ def _head(site: Site, since: date, until: date) -> dict[str, Any]:
     return {"site": site.id, "timezone": site.timezone, "since": since.isoformat(), "until": until.isoformat()}
 
 
+@cache
 def _sql(name: str) -> str:
     return resources.files("services.api").joinpath(f"queries/{name}.sql").read_text("utf-8")

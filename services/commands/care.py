@@ -35,7 +35,7 @@ async def run_rebuild(stores: Stores, console: Console) -> None:
         for shard in progress.track(range(stores.settings.shards), description="Rebuilding"):
             rebuilt = await rebuilder.rebuild(shard)
             progress.console.print(f"shard {shard}: {rebuilt.fields:,} numbers from {rebuilt.rows:,} rows")
-            if rebuilt.correction:
-                progress.console.print(
-                    f"shard {shard}: counted events corrected by {rebuilt.correction:+,} to what ClickHouse has"
-                )
+            if rebuilt.correction > 0:
+                progress.console.print(f"shard {shard}: Redis had forgotten {rebuilt.correction:,} events")
+            if rebuilt.correction < 0:
+                progress.console.print(f"shard {shard}: ClickHouse lacks {-rebuilt.correction:,} counted events")

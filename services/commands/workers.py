@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared import log
+from shared.errors import SaidError, SetupError
 from shared.serve import check_port
 
 SHARE_PORT = "--share-port"
@@ -30,10 +31,12 @@ async def run_workers(command: str, host: str, port: int, workers: int) -> None:
         loop.add_signal_handler(number, stop.set)
     keepers = [asyncio.create_task(_keep(arguments, stop)) for _ in range(workers)]
     await stop.wait()
-    await asyncio.gather(*keepers)
+    if SetupError.exit_code in await asyncio.gather(*keepers):
+        raise SaidError(SetupError.exit_code)
 
 
-async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> None:
+async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> int | None:
+    """The exit code with which the last process ended of its own, None where it was stopped."""
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.cli", *arguments, start_new_session=True
@@ -49,9 +52,13 @@ async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> None:
                 await asyncio.wait_for(ended, _STOP_SECONDS)
             if process.returncode is None:
                 process.kill()
-            return
+            return None
+        if process.returncode == SetupError.exit_code:
+            stop.set()  # it has said what must be set right; another try would say the same
+            return process.returncode
         logger.error("a worker ended and is started again", pid=process.pid, exit_code=process.returncode)
         await asyncio.sleep(_RESTART_SECONDS)
+    return None
 
 
 def as_worker(share_port: bool) -> list[Coroutine[Any, Any, None]]:

@@ -9,11 +9,12 @@ from faststream.redis import RedisBroker
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from services.counter.consume import ShardCounter
+from services.counter.session import ShardCounter, cancelled
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse
 from shared.settings import Settings
 from shared.sites import Sites
+from shared.streams import check_shards
 
 STALLED_SECONDS = 15.0
 """A shard without progress for longer is not ready."""
@@ -40,21 +41,21 @@ class Counter:
         self.application = FastStream(
             self._broker, logger=None, after_startup=[self._start_shards], on_shutdown=[self._stop_shards]
         )
-        self._store: ClickHouse | None = None
+        self._stores: list[ClickHouse] = []
         self._shards: list[ShardCounter] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
-        self._store = await ClickHouse.connect(self._settings.clickhouse_dsn)
+        await check_shards(self._redis, self._settings.shards)
         await self.application.start()
 
     async def stop(self) -> None:
         """Finish the batches at hand, release the shards, close."""
         await self.application.stop()
         await self._redis.aclose()
-        if self._store:
-            await self._store.close()
+        for store in self._stores:
+            await store.close()
 
     async def failed(self) -> None:
         """Returns never; raises what ended the counting of a shard."""
@@ -70,19 +71,17 @@ class Counter:
         return f"no progress on shard {', '.join(stalled)} for {STALLED_SECONDS:.0f} s" if stalled else None
 
     async def _start_shards(self) -> None:
-        assert self._store  # noqa: S101 - opened by start
         for number in range(self._settings.shards):
-            shard = ShardCounter(self._broker, self._redis, self._store, self._sites, number)
+            # A connection each, so that a shard whose store hangs does not keep the others waiting.
+            store = await ClickHouse.connect(self._settings.clickhouse_dsn)
+            self._stores.append(store)
+            shard = ShardCounter(self._broker, self._redis, store, self._sites, number)
             self._shards.append(shard)
             self._tasks.append(asyncio.create_task(shard.run(force=self._alone), name=f"shard-{number}"))
 
     async def _stop_shards(self) -> None:
         for shard in self._shards:
             shard.stop()
-        waiting = set(self._tasks)
-        timeout = _DRAIN_SECONDS
-        while waiting:
-            _, waiting = await asyncio.wait(waiting, timeout=timeout)
-            for task in waiting:  # more than once: on its way out a cancellation can be lost in a library's time-out
-                task.cancel()
-            timeout = 0.5
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_DRAIN_SECONDS)
+        await cancelled(*self._tasks)

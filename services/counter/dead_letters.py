@@ -27,10 +27,11 @@ class Letter(NamedTuple):
 
 
 async def letters(redis: "Redis", shard: int) -> AsyncIterator[Letter]:
-    """All dead letters of a shard, the oldest first."""
-    start = "-"
+    """The dead letters that a shard has now, the oldest first."""
+    newest: Any = await redis.xrevrange(dead_key(shard), count=1)
+    start, end = "-", newest[0][0].decode() if newest else "-"
     while True:
-        found: Any = await redis.xrange(dead_key(shard), min=start, count=_AT_ONCE)
+        found: Any = await redis.xrange(dead_key(shard), min=start, max=end, count=_AT_ONCE)
         for name, fields in found:
             yield Letter(
                 name.decode(),

@@ -81,7 +81,8 @@ class Outcome:
 
     def keep(self, written: Mapping[Position, Row]) -> None:
         """Let the rows that are stored already stand, whatever this computation says of their events."""
-        self.rows = [row for row in self.rows if row.position not in written] + list(written.values())
+        computed = (row for row in self.rows if row.position not in written)
+        self.rows = sorted([*computed, *written.values()], key=lambda row: row.position)
         self.rejected = [rejected for rejected in self.rejected if rejected.position not in written]
         self.dead = [letter for letter in self.dead if letter.position not in written]
 
@@ -123,7 +124,7 @@ def enrich(
 ) -> None:
     """Compute the rows of a batch and move the state on.
 
-    stored: the first position of events of resent ids that the store has already, by (site, id).
+    stored: where events with ids of the batch were counted already, by (site, id); it may be this batch itself.
     """
     first: dict[tuple[str, bytes], Position] = {}
     for position, event, site in arrivals:
@@ -133,7 +134,7 @@ def enrich(
             _see(event, agent, state, outcome)
             continue
         key = (event.site, event.id)
-        earlier = stored.get(key) if event.attempt else None
+        earlier = stored.get(key)
         if key in first or (earlier is not None and earlier < position):
             outcome.rejected.append(Rejected(position, "duplicate"))
             continue

@@ -15,7 +15,7 @@ from redis.exceptions import WatchError
 from services.counter.changes import Command
 from services.counter.delivery import read_delivery
 from services.counter.lease import FencedError, Lease, epoch_key
-from services.counter.truth import EVERYTHING, Hashes, sql, stored_rows, true_hashes
+from services.counter.truth import EVERYTHING, Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time
 from shared.readmodel import (
     VISIT_MS,
@@ -36,7 +36,7 @@ _KINDS = {"guest": Presence.GUEST, "member": Presence.MEMBER, "bot": Presence.BO
 
 
 class Rebuilt(NamedTuple):
-    """What was written for a shard. correction: by how much the number of counted events was wrong."""
+    """What was written for a shard. correction: how many events more, or fewer, the store has than were counted."""
 
     shard: int
     rows: int
@@ -61,9 +61,11 @@ class Rebuilder:
             hashes = await true_hashes(self._store, shard, applied)
             rows, _ = await stored_rows(self._store, shard, applied)
             correction = rows + delivery.presence - delivery.counted
-            names = [site for site in self._sites if self._sites.shard(site) == shard]
+            configured = {site for site in self._sites if self._sites.shard(site) == shard}
+            names = sorted(configured | await stored_sites(self._store, shard))
             commands = [*_replace(shard, names, hashes), *await self._present(shard, names, applied)]
-            commands += [("HINCRBY", delivery_key(shard), name, correction) for name in ("accepted", "counted")]
+            if correction > 0:  # Redis has forgotten; that the store has lost rows is not to be forgotten
+                commands += [("HINCRBY", delivery_key(shard), name, correction) for name in ("accepted", "counted")]
             await _execute(self._redis, shard, epoch, commands)
             return Rebuilt(shard, rows, sum(len(fields) for fields in hashes.values()), correction)
 

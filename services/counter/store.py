@@ -1,6 +1,6 @@
 """The store as the counter sees it: outages are waited for, for they are no fault of any event."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import stamina
@@ -8,6 +8,9 @@ import stamina
 from shared import log, metrics
 from shared.clickhouse import ClickHouse, Row
 from shared.errors import StoreError
+
+Guard = Callable[[], Awaitable[None]]
+"""Raises FencedError where the shard has passed to another counter."""
 
 logger = log.get(__name__)
 
@@ -25,9 +28,13 @@ class PatientStore:
                 return await self._store.query(sql, parameters)
         raise AssertionError("attempts never end")
 
-    async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+    async def insert(
+        self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any], guard: Guard
+    ) -> None:
+        """guard is asked before every attempt: after a long outage the shard may be somebody else's."""
         async for attempt in self._attempts():
             with attempt, metrics.INSERT_SECONDS.time():
+                await guard()
                 await self._store.insert(table, columns, settings)
 
     def _attempts(self) -> AsyncIterator[stamina.Attempt]:

@@ -47,6 +47,11 @@ async def stored_rows(store: Queries, shard: int, applied: EntryId) -> Rows:
     return Rows(int(rows), int(positions))
 
 
+async def stored_sites(store: Queries, shard: int) -> set[str]:
+    """The sites that the store has events of on a shard, also those that are no longer configured."""
+    return {str(site) for (site,) in await store.query(sql("stored_sites"), {"shard": shard})}
+
+
 async def true_hashes(store: Queries, shard: int, applied: EntryId) -> Hashes:
     """All hashes of the read model of a shard once the entries up to `applied` are applied and no others."""
     until = _until(shard, applied)

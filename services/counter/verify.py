@@ -11,7 +11,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from services.counter.delivery import Delivery, parse_delivery, read_delivery
-from services.counter.truth import Hashes, sql, stored_rows, true_hashes
+from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries
 from shared.readmodel import counts_key, ratings_key, views_key, votes_key
 from shared.sites import Sites
@@ -43,7 +43,8 @@ async def verify(redis: "Redis", store: Queries, sites: Sites, shards: int) -> A
 
 
 async def _read_model(redis: "Redis", store: Queries, sites: Sites, shard: int) -> Finding:
-    names = sorted(site for site in sites if sites.shard(site) == shard)
+    configured = {site for site in sites if sites.shard(site) == shard}
+    names = sorted(configured | await stored_sites(store, shard))
     shown, delivery = await _snapshot(redis, shard, names)
     applied = delivery.applied or _NOTHING
     true = await true_hashes(store, shard, applied)

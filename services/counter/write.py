@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from importlib import resources
 
 from services.counter.batch import Batch, Position
-from services.counter.enrich import Arrival
 from services.counter.rows import Row
-from services.counter.store import PatientStore
+from services.counter.store import Guard, PatientStore
 from shared.clickhouse import format_time
+from shared.events import StreamEvent
 
 _WRITTEN = resources.files("services.counter").joinpath("queries/written.sql").read_text("utf-8")
+
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01, after any event that is stored."""
 
 
 def insert_settings(token: str) -> dict[str, object]:
@@ -22,29 +25,30 @@ def insert_settings(token: str) -> dict[str, object]:
         "insert_deduplication_token": token,
         "deduplicate_blocks_in_dependent_materialized_views": 1,
         "async_insert": 0,
+        "max_partitions_per_insert_block": 0,  # an imported log may span more months than ClickHouse likes
     }
 
 
-async def write(store: PatientStore, batch: Batch, rows: Sequence[Row]) -> None:
-    """Insert the batch's rows; returns when they are stored."""
+async def write(store: PatientStore, batch: Batch, rows: Sequence[Row], guard: Guard) -> None:
+    """Insert the batch's rows; returns when they are stored. guard: raises where the shard is no longer ours."""
     if rows:
         columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
-        await store.insert("events", columns, insert_settings(batch.token))
+        await store.insert("events", columns, insert_settings(batch.token), guard)
 
 
-async def written(store: PatientStore, batch: Batch, arrivals: Sequence[Arrival]) -> dict[Position, Row]:
-    """The rows of the batch that an earlier attempt has stored, by position.
+async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
+    """The rows of the batch that an earlier attempt has stored, by position, in the order of the stream.
 
-    They stay as they are: what a take-over computes may differ (another version, a changed time zone), and only what
+    They stay as they are: what a take-over computes may differ (another version, another configuration), and only what
     is stored is counted.
     """
-    if not arrivals:
+    times = [event.time for _, event in batch.events if isinstance(event, StreamEvent)]
+    times = [min(max(time, 0), LATEST_MS) for time in times]
+    if not times:
         return {}
-    times = [event.time for _, event, _ in arrivals]
     first, last = batch.entries[0].id, batch.entries[-1].id
     parameters = {
         "shard": batch.shard,
-        "sites": sorted({event.site for _, event, _ in arrivals}),
         "from": format_time(min(times)),
         "to": format_time(max(times)),
         "first_ms": first.ms,

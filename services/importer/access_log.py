@@ -25,11 +25,10 @@ from uuid import UUID, uuid5
 from iptocc import country_code
 
 from shared.errors import SetupError
-from shared.events import Kind, Source, StreamEvent, host_of, item_of
+from shared.events import MAX_AGENT, Kind, Source, StreamEvent, host_of, item_of
 from shared.sites import Site
 
 MAX_URL = 2048
-MAX_AGENT = 512
 MAX_LINE = 1 << 18
 """Bytes of a line that are read: twice what three fields of 8 KiB take with each byte written as \\xNN."""
 WINDOW = 10_000

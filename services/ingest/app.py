@@ -14,6 +14,7 @@ from shared.clock import wall_clock_ms
 from shared.http import Routes
 from shared.settings import Settings
 from shared.sites import Sites
+from shared.streams import check_shards
 
 
 class Ingest:
@@ -46,6 +47,8 @@ class Ingest:
 
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
+        await check_shards(self._redis, self._settings.shards)
+        await shared_redis.warn_of_settings(self._redis)
         await self._salts.start()
         self._publishers.extend(Publisher(self._redis, shard) for shard in range(self._settings.shards))
 

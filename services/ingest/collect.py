@@ -10,11 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from services.ingest.errors import InvalidError, MethodNotAllowedError, TooLargeError
+from services.ingest.errors import InvalidError, TooLargeError
 from services.ingest.pipeline import Pipeline, Request
 from services.ingest.publish import Publisher
 from shared import metrics
-from shared.errors import SetupError, TruycapError
+from shared.errors import MethodNotAllowedError, SetupError, TruycapError
 from shared.events import PageView, StreamEvent
 from shared.http import JSON, Headers, Protocol_, RequestHeaders, Routes, Scope, answer_error
 from shared.sites import Sites

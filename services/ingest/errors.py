@@ -13,19 +13,6 @@ class OriginNotAllowedError(TruycapError):
     status = 403
 
 
-class MethodNotAllowedError(TruycapError):
-    code = "method_not_allowed"
-    status = 405
-
-    def __init__(self, message: str, allowed: str) -> None:
-        super().__init__(message)
-        self.allowed = allowed
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"allow": self.allowed}
-
-
 class TooLargeError(TruycapError):
     code = "too_large"
     status = 413

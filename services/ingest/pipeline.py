@@ -7,6 +7,7 @@ The steps do no I/O. Each refuses with an error of its own; a request is accepte
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ from services.ingest.errors import (
 )
 from services.ingest.visitor import from_address, from_tracker
 from shared.events import (
+    MAX_AGENT,
     MAX_EVENTS,
     Event,
     Kind,
@@ -35,7 +37,6 @@ from shared.events import (
 )
 from shared.sites import Site, Sites
 
-MAX_AGENT = 512
 _KINDS = {PageView: Kind.PAGEVIEW, Rating: Kind.RATING, Ping: Kind.PING, Leave: Kind.LEAVE}
 _decode = msgspec.json.Decoder(Event | list[Event]).decode
 _host = lru_cache(maxsize=4096)(host_of)
@@ -70,6 +71,7 @@ class RateLimit:
         minute, elapsed_ms = divmod(time_ms, 60_000)
         if minute != self._minute:
             self._minute, self._counts = minute, {}
+        address = _network(address)
         count = self._counts.get(address, 0) + events
         if count > self._limit:
             wait = 60 - elapsed_ms // 1000
@@ -104,6 +106,15 @@ class Pipeline:
         if tracker_id and not request.private:
             return from_tracker(event.site, tracker_id)
         return from_address(self._salt(request.time), event.site, request.address, request.agent)
+
+
+@lru_cache(maxsize=16384)
+def _network(address: str) -> str:
+    """The address, or the /64 network of an IPv6 one: a single subscriber has all of it."""
+    try:
+        return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
+    except ValueError:
+        return address
 
 
 def decode(body: bytes) -> list[Event]:
@@ -151,7 +162,7 @@ def record(event: Event, site: Site, visitor: int, request: Request) -> StreamEv
             item=item_of(event.url),
             member=event.member,
             attempt=event.attempt,
-            referrer="" if referrer == _host(event.url) else referrer,
+            referrer="" if site.owns(referrer) or referrer == _host(event.url) else referrer,
             title=event.title,
             agent=request.agent[:MAX_AGENT],
             country=_country(request.address) or "",

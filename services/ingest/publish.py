@@ -6,6 +6,7 @@ that comes alone does not wait: there is no linger, only the XADD before it.
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -22,13 +23,21 @@ MAX_WAITING = 20_000
 logger = log.get(__name__)
 
 
+class Waiting(NamedTuple):
+    """Events of one request. since: when they came, by the loop's clock; done: what the request waits for."""
+
+    events: Sequence[StreamEvent]
+    since: float
+    done: asyncio.Future[None]
+
+
 class Publisher:
     """The way onto one shard's stream."""
 
     def __init__(self, redis: "Redis", shard: int) -> None:
         self._redis = redis
         self._shard = shard
-        self._waiting: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._events_waiting = 0
         self._wake = asyncio.Event()
         self._stopping = False
@@ -45,7 +54,7 @@ class Publisher:
         if self._events_waiting + len(events) > MAX_WAITING:
             done.set_exception(UnavailableError("Too many events are waiting for Redis; send again later."))
             return done
-        self._waiting.append((events, done))
+        self._waiting.append(Waiting(events, asyncio.get_running_loop().time(), done))
         self._events_waiting += len(events)
         self._wake.set()
         return done
@@ -61,11 +70,21 @@ class Publisher:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await self._commit(self._take())
+                self._give_up_late_ones()
+                if group := self._take():
+                    await self._commit(group)
 
-    def _take(self) -> list[tuple[Sequence[StreamEvent], asyncio.Future[None]]]:
+    def _give_up_late_ones(self) -> None:
+        """Who has waited that long behind slow commits is told so, rather than made to wait for another."""
+        late = asyncio.get_running_loop().time() - COMMIT_SECONDS
+        given_up = [waiting for waiting in self._waiting if waiting.since < late]
+        if given_up:
+            self._waiting = [waiting for waiting in self._waiting if waiting.since >= late]
+            self._settle(given_up, "Redis is too slow now; send the event again.")
+
+    def _take(self) -> list[Waiting]:
         size = count = 0
-        for events, _ in self._waiting:
+        for events, *_ in self._waiting:
             if count and size + len(events) > MAX_ENTRY_EVENTS:
                 break
             size += len(events)
@@ -73,8 +92,8 @@ class Publisher:
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
 
-    async def _commit(self, group: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]]) -> None:
-        events = [event for part, _ in group for event in part]
+    async def _commit(self, group: list[Waiting]) -> None:
+        events = [event for waiting in group for event in waiting.events]
         try:
             with metrics.GROUP_SECONDS.time():
                 async with asyncio.timeout(COMMIT_SECONDS):
@@ -94,8 +113,8 @@ class Publisher:
         metrics.GROUP_EVENTS.observe(len(events))
         self._settle(group, None)
 
-    def _settle(self, group: list[tuple[Sequence[StreamEvent], asyncio.Future[None]]], error: str | None) -> None:
-        for events, done in group:
+    def _settle(self, group: list[Waiting], error: str | None) -> None:
+        for events, _, done in group:
             self._events_waiting -= len(events)
             if done.done():  # its client went away
                 continue

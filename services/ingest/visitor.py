@@ -8,6 +8,7 @@ day and is then forgotten. No address is stored.
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
@@ -69,8 +70,8 @@ class Salts:
             try:
                 await self._refresh()
                 await asyncio.sleep(_REFRESH_SECONDS)
-            except RedisError as error:
-                logger.warning("the daily salt could not be fetched", error=str(error))
+            except Exception as error:  # of whatever kind: without a salt nobody is counted after midnight
+                logger.warning("the daily salt could not be fetched", error=repr(error))
                 await asyncio.sleep(1.0)
 
     async def _refresh(self) -> None:
@@ -78,8 +79,13 @@ class Salts:
         for day in (today, today + 1):
             if day not in self._by_day:
                 self._by_day[day] = await self._fetch(day)
-        for day in [day for day in self._by_day if day < today]:
+        over = [day for day in self._by_day if day < today]
+        for day in over:
             del self._by_day[day]
+        if over:
+            # Redis has forgotten it, its append-only file not yet.
+            with suppress(RedisError):
+                await self._redis.bgrewriteaof()
 
     async def _fetch(self, day: int) -> bytes:
         ends = datetime.fromtimestamp((day + 1) * 86_400, UTC)

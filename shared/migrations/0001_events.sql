@@ -31,7 +31,7 @@ CREATE TABLE events
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(date)
 ORDER BY (site, time)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 100000;
 
 -- Page views, visits and bot hits by site-local hour.
 CREATE TABLE traffic_hourly
@@ -45,7 +45,7 @@ CREATE TABLE traffic_hourly
 )
 ENGINE = SummingMergeTree
 ORDER BY (site, date, hour)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 100000;
 
 CREATE MATERIALIZED VIEW traffic_hourly_view TO traffic_hourly AS
 SELECT site, date, hour, sum(visit) AS visits, countIf(kind != 'bot') AS pageviews, countIf(kind = 'bot') AS bots
@@ -65,7 +65,7 @@ CREATE TABLE breakdown_daily
 )
 ENGINE = SummingMergeTree
 ORDER BY (site, dimension, date, value)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 100000;
 
 CREATE MATERIALIZED VIEW breakdown_daily_view TO breakdown_daily AS
 SELECT site, date, part.1 AS dimension, part.2 AS value, sum(visit) AS visits, count() AS pageviews
@@ -88,7 +88,7 @@ CREATE TABLE items
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (site, item)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 100000;
 
 -- A changed vote takes one from the score it had and adds one to the score it has.
 CREATE MATERIALIZED VIEW items_view TO items AS

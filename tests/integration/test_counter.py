@@ -8,13 +8,15 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from services.counter import consume
+from services.counter import consume, resent
+from services.counter.app import Counter
 from services.counter.apply import apply as real_apply
 from services.counter.batch import Batch
 from services.counter.delivery import read_delivery
-from services.counter.lease import FencedError, Lease
+from services.counter.lease import LEASE_MS, FencedError, Lease
 from services.counter.verify import verify
 from shared.clickhouse import ClickHouse
+from shared.clock import wall_clock_ms
 from shared.sites import Site, Sites
 from shared.streams import GROUP, Entry, append, dead_key, ensure_group, events_key
 from tests.support.counting import (
@@ -101,6 +103,38 @@ async def test_a_resent_event_is_counted_once_wherever_its_first_sending_got_to(
     assert await differences(redis, migrated) == []
 
 
+async def test_an_event_that_comes_again_unchanged_is_counted_once(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    """A browser repeats a request by itself where its connection died, and a first sending may overtake nothing."""
+    async with counting(settings(redis_server.url, dsn)):
+        await append(redis, 0, [pageview(id=event_id(1))])
+        await append(redis, 0, [pageview(id=event_id(2), attempt=1)])
+        await until_counted(redis)
+        await append(redis, 0, [pageview(id=event_id(1))])
+        await append(redis, 0, [pageview(id=event_id(2))])
+        await until_counted(redis)
+    async with counting(settings(redis_server.url, dsn)):  # another counter finds them in the store
+        await append(redis, 0, [pageview(id=event_id(1)), pageview(id=event_id(3))])
+        await until_counted(redis)
+    delivery = await read_delivery(redis, 0)
+    assert (delivery.counted, delivery.rejected) == (3, {"duplicate": 3})
+    assert await differences(redis, migrated) == []
+
+
+async def test_a_resend_through_an_ingest_whose_clock_is_behind_is_counted_once(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resent, "MOST_RECENT", 0)
+    now = wall_clock_ms()
+    async with counting(settings(redis_server.url, dsn)):
+        await append(redis, 0, [pageview(id=event_id(1), time=now + 5000)])
+        await until_counted(redis)
+        await append(redis, 0, [pageview(id=event_id(1), time=now, attempt=1)])
+        await until_counted(redis)
+    assert (await read_delivery(redis, 0)).rejected == {"duplicate": 1}
+
+
 async def test_what_cannot_be_counted_is_dead_lettered_with_its_reason_beside_good_events(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
 ) -> None:
@@ -137,22 +171,30 @@ async def test_a_batch_that_was_inserted_but_not_applied_is_counted_once_by_the_
         raise asyncio.CancelledError
 
     evening = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000)  # 1 March in Hanoi, 2 March in Kiritimati
-    await append(redis, 0, [pageview(visitor=number, time=evening) for number in range(50)])
+    views = [pageview(visitor=number, time=evening) for number in range(49)]
+    # Times and positions disagree: two ingests, two clocks. The later position is the vote that stands.
+    votes = [rating(5, time=evening + 40), rating(2, time=evening)]
+    await append(redis, 0, [*views, *votes, pageview("newyork", visitor=1, time=evening)])
     monkeypatch.setattr(consume, "apply", dies)
     async with counting(settings(redis_server.url, dsn)):
         await asyncio.wait_for(inserted.wait(), 20)
-    assert await rows(migrated) == 50
+    assert await rows(migrated) == 52
     assert (await shown(redis, HANOI))["visits"]["total"] == 0
 
-    # The next counter would compute other rows: the site's zone was changed. What is stored stays as it is.
-    moved = Sites([Site(id="hanoi", hostnames=["*"], timezone="Pacific/Kiritimati"), NEW_YORK, KOLKATA], 1)
+    # The next counter would compute other rows: the site's zone was changed, another site is gone. What is stored
+    # stays as it is.
+    moved = Sites([Site(id="hanoi", hostnames=["*"], timezone="Pacific/Kiritimati"), KOLKATA], 1)
     monkeypatch.setattr(consume, "apply", real_apply)
     await append(redis, 0, [pageview(visitor=100)])
     async with counting(settings(redis_server.url, dsn), moved):
         await until_counted(redis)
-    assert await rows(migrated) == 51
-    assert (await shown(redis, HANOI))["visits"]["total"] == 51
-    assert (await shown(redis, HANOI, now=evening))["visits"]["today"] == 50
+    assert await rows(migrated) == 53
+    assert (await shown(redis, HANOI))["visits"]["total"] == 50
+    assert (await shown(redis, HANOI, now=evening))["visits"]["today"] == 49
+    assert (await shown(redis, NEW_YORK))["visits"]["total"] == 1
+    assert (await redis.hgetall("{0}:votes:hanoi")) == {b"0000000000000001:/tin-tuc/bai-viet": b"2"}
+    delivery = await read_delivery(redis, 0)
+    assert (delivery.counted, delivery.dead, delivery.balanced) == (53, 0, True)
     assert await differences(redis, migrated) == []
 
 
@@ -236,13 +278,40 @@ async def test_a_batch_is_applied_once_and_only_by_who_has_the_shard(redis: Redi
     assert await redis.xlen(events_key(0)) == 0
 
 
-async def test_two_counters_share_the_work_of_a_shard_without_counting_twice(
+async def test_a_slow_take_over_is_not_taken_over_in_turn(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inserts: list[str] = []
+
+    async def slowly(self: ClickHouse, table: str, *arguments: Any) -> None:
+        inserts.append(table)
+        await asyncio.sleep(1.5 * LEASE_MS / 1000)
+        await real_insert(self, table, *arguments)
+
+    real_insert = ClickHouse.insert
+    monkeypatch.setattr(ClickHouse, "insert", slowly)
+    await ensure_group(redis, 0)
+    await append(redis, 0, [pageview()])
+    await redis.xreadgroup(GROUP, "counter-dead", {events_key(0): ">"})
+    async with counting(settings(redis_server.url, dsn)), counting(settings(redis_server.url, dsn)):
+        await until_counted(redis)
+    assert inserts == ["events"]
+    assert await differences(redis, migrated) == []
+
+
+async def test_another_counter_goes_on_where_one_was_stopped(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
 ) -> None:
-    async with counting(settings(redis_server.url, dsn)), counting(settings(redis_server.url, dsn)):
-        for start in range(0, 200, 10):
+    first = Counter(settings(redis_server.url, dsn), SITES)
+    await first.start()
+    async with counting(settings(redis_server.url, dsn)):
+        for start in range(0, 100, 10):
+            await append(redis, 0, [pageview(visitor=start + number) for number in range(10)])
+        await first.stop()
+        for start in range(100, 200, 10):
             await append(redis, 0, [pageview(visitor=start + number) for number in range(10)])
         await until_counted(redis)
+        assert await redis.get("{0}:epoch") == b"2"
     assert (await shown(redis, HANOI))["visits"]["total"] == 200
     assert await differences(redis, migrated) == []
 

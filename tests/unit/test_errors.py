@@ -2,8 +2,8 @@
 
 import json
 
-from services.ingest.errors import MethodNotAllowedError, TooManyError
-from shared.errors import SetupError, StoreError, TruycapError, UnknownSiteError
+from services.ingest.errors import TooManyError
+from shared.errors import MethodNotAllowedError, SetupError, StoreError, TruycapError, UnknownSiteError
 
 
 def every_error(error: type[TruycapError] = TruycapError) -> list[type[TruycapError]]:

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.ingest.errors import InvalidError, NotJSONError, OriginNotAllowedError, TooLargeError, TooManyError
-from services.ingest.pipeline import MAX_AGENT, Pipeline, RateLimit, Request
+from services.ingest.pipeline import Pipeline, RateLimit, Request
 from services.ingest.visitor import DAY_MS
 from shared.errors import TruycapError, UnknownSiteError
-from shared.events import Kind, Source, StreamEvent
+from shared.events import MAX_AGENT, Kind, Source, StreamEvent
 from shared.sites import Site, Sites
 from shared.streams import Entry, EntryId, decode_entry, encode_entry
 from tests.support.batches import NOW, as_read

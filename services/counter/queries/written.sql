@@ -5,6 +5,7 @@ SELECT
     country, referrer, score, previous, agent
 FROM events
 WHERE shard = {shard:UInt16}
-  AND site IN {sites:Array(String)}
   AND time BETWEEN {from:DateTime64(3, 'UTC')} AND {to:DateTime64(3, 'UTC')}
+  AND date BETWEEN toDate({from:DateTime64(3, 'UTC')}) - 2 AND toDate({to:DateTime64(3, 'UTC')}) + 2
   AND (entry_ms, entry_seq) BETWEEN ({first_ms:UInt64}, {first_seq:UInt32}) AND ({last_ms:UInt64}, {last_seq:UInt32})
+ORDER BY entry_ms, entry_seq, entry_index

@@ -1,0 +1,12 @@
+-- The ids of the latest live events of a shard, in the order of the stream.
+SELECT site, id, entry_ms, entry_seq, entry_index
+FROM
+(
+    SELECT site, id, entry_ms, entry_seq, entry_index
+    FROM events
+    WHERE shard = {shard:UInt16} AND source = 'live' AND entry_ms >= {since:UInt64}
+      AND date >= toDate(fromUnixTimestamp64Milli(toInt64({since:UInt64}))) - 2
+    ORDER BY entry_ms DESC, entry_seq DESC, entry_index DESC
+    LIMIT {most:UInt32}
+)
+ORDER BY entry_ms, entry_seq, entry_index

@@ -1,0 +1,242 @@
+"""One shard in the hands of this process: take the lease, recover, then count what the subscriber reads.
+
+A session is the time that this process has the shard under one epoch. It ends, and another begins, whenever something
+is not as it should be: Redis failed, another counter took over, a read's answer was lost.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from faststream import AckPolicy
+from faststream.exceptions import StopConsume
+from faststream.redis import RedisBroker, StreamSub
+from faststream.redis.message import FAKE_CONSUMER, BatchStreamMessage, RedisBatchStreamMessage
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from services.counter.batch import Batch
+from services.counter.consume import BatchCounter
+from services.counter.lease import FencedError, Lease
+from services.counter.recover import forget_consumer, pending_batch, pending_consumers
+from services.counter.resent import RecentIds
+from services.counter.store import PatientStore
+from shared import log, metrics
+from shared.clickhouse import ClickHouse
+from shared.sites import Sites
+from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
+
+MAX_ENTRIES = 100
+"""Entries in a batch; with MAX_ENTRY_EVENTS it bounds the events in memory and in one apply script."""
+SPACING_SECONDS = 0.1
+"""Small batches begin at least this far apart, so that single events do not make a part of a table each."""
+HEARTBEAT_SECONDS = 1.0
+STUCK_SECONDS = 3.0
+"""A session in which entries wait for so long while no batch is under way is ended."""
+RETRY_SECONDS = 0.5
+_DRAIN_SECONDS = 6.0
+_BLOCK_MS = 1000
+
+logger = log.get(__name__)
+
+
+class LostReadError(Exception):
+    """Something is pending that this session did not get: an answer of Redis was lost on the way."""
+
+
+_PASSING = (FencedError, LostReadError, RedisError, OSError)
+
+
+class ShardCounter:
+    """Counts one shard, for as long as `run` runs."""
+
+    def __init__(self, broker: RedisBroker, redis: "Redis", store: ClickHouse, sites: Sites, shard: int) -> None:
+        self._broker = broker
+        self._redis = redis
+        self._store = PatientStore(store, shard)
+        self._sites = sites
+        self._shard = shard
+        self._lease = Lease(redis, shard)
+        self._log = logger.bind(shard=shard)
+        self._counting = asyncio.Lock()
+        self._ended = asyncio.Event()
+        self._stopping = False
+        self.alive_at = time.monotonic()
+        """When this shard last counted a batch, had nothing to count, or belonged to another counter."""
+
+    async def run(self, *, force: bool) -> None:
+        """Session after session until `stop` is called or something fails that no repetition mends.
+
+        force: at first, take the shard from whoever had it (where this process is known to be the only counter).
+        """
+        while not self._stopping:
+            try:
+                epoch = await self._lease.acquire(force=force)
+                force = False
+                if epoch:
+                    await self._session(epoch)
+                else:
+                    self.alive_at = time.monotonic()
+                    await asyncio.sleep(RETRY_SECONDS)
+            except _PASSING as error:
+                self._log.warning("session ended", error=str(error) or type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def stop(self) -> None:
+        """Finish the batch at hand, release the shard, then let `run` return."""
+        self._stopping = True
+        self._ended.set()
+
+    async def _session(self, epoch: int) -> None:
+        self._ended.clear()
+        # The lease is renewed from the first moment on: a recovery can take longer than it lasts.
+        beat = asyncio.create_task(self._beat(epoch))
+        work = asyncio.create_task(self._work(epoch))
+        try:
+            await asyncio.wait({beat, work}, return_when=asyncio.FIRST_COMPLETED)
+            self._ended.set()
+            await asyncio.wait({work}, timeout=_DRAIN_SECONDS)
+        finally:
+            await cancelled(beat, work)
+            with suppress(RedisError, OSError):
+                await self._lease.release(epoch)
+        for task in (work, beat):
+            if not task.cancelled():
+                task.result()
+
+    async def _beat(self, epoch: int) -> None:
+        while True:
+            await self._lease.renew(epoch)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _work(self, epoch: int) -> None:
+        consumer = f"counter-{epoch}"
+        await ensure_group(self._redis, self._shard)
+        recent = await RecentIds.load(self._redis, self._store, self._shard)
+        guard = partial(self._lease.renew, epoch)
+        batches = BatchCounter(self._redis, self._store, self._sites, epoch=epoch, recent=recent, guard=guard)
+        await self._recover(batches, consumer, lambda _: True)
+        failures: list[Exception] = []
+        subscriber = self._subscriber(batches, consumer, failures)
+        try:
+            try:
+                await subscriber.start()
+            except OutOfMemoryError:
+                await self._make_room(batches, consumer)
+                return
+            await self._look_after(batches, consumer)
+        finally:
+            await subscriber.stop()
+        if failures:
+            raise failures[0]
+
+    def _subscriber(self, batches: BatchCounter, consumer: str, failures: list[Exception]) -> Any:
+        stream = StreamSub(
+            events_key(self._shard),
+            group=GROUP,
+            consumer=consumer,
+            batch=True,
+            max_records=MAX_ENTRIES,
+            polling_interval=_BLOCK_MS,
+        )
+        subscriber = self._broker.subscriber(
+            stream=stream,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            parser=_parse,
+            decoder=_decode,
+            persistent=False,
+        )
+
+        @subscriber
+        async def count(entries: list[Entry]) -> None:
+            started = time.monotonic()
+            try:
+                async with self._counting:
+                    await self._check_read(consumer, entries)
+                    await self._recover(batches, consumer, lambda first: first < entries[0].id)
+                    await self._count(batches, Batch(self._shard, entries))
+            except Exception as error:
+                # Returning would let the subscriber read more before this batch is applied.
+                failures.append(error)
+                self._ended.set()
+                raise StopConsume from error
+            if len(entries) < MAX_ENTRIES:
+                await asyncio.sleep(max(0.0, started + SPACING_SECONDS - time.monotonic()))
+
+        return subscriber
+
+    async def _look_after(self, batches: BatchCounter, consumer: str) -> None:
+        """Count what stray consumers leave, and see that counting goes on, until the session ends."""
+        counted, since = batches.counted, time.monotonic()
+        while not self._ended.is_set():
+            if not self._counting.locked():
+                async with self._counting:
+                    own = (await pending_consumers(self._redis, self._shard)).get(consumer)
+                    if not own:  # what was read comes first; its handler looks for what was before it
+                        await self._recover(batches, consumer, lambda _: True)
+                waiting = await self._redis.xlen(events_key(self._shard))
+                if not waiting or batches.counted != counted:
+                    counted, since = batches.counted, time.monotonic()
+                    self.alive_at = since
+                elif time.monotonic() - since > STUCK_SECONDS:
+                    raise LostReadError(f"{waiting} entries wait and none comes")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), HEARTBEAT_SECONDS)
+
+    async def _check_read(self, consumer: str, entries: list[Entry]) -> None:
+        """Exactly what was read must be pending for us, for the pending entries are the batch."""
+        pending = (await pending_consumers(self._redis, self._shard)).get(consumer)
+        if pending != len(entries):
+            raise LostReadError(f"{pending} entries are pending, {len(entries)} were read")
+
+    async def _recover(self, batches: BatchCounter, own: str, wanted: Callable[[EntryId], bool]) -> None:
+        """Count the batches that other consumers left pending, the earliest first; wanted: by their first entry."""
+        left: list[tuple[EntryId, str, Batch]] = []
+        for consumer, pending in (await pending_consumers(self._redis, self._shard)).items():
+            if consumer == own:
+                continue
+            batch = await pending_batch(self._redis, self._shard, consumer) if pending else None
+            if batch is None:
+                await forget_consumer(self._redis, self._shard, consumer)
+            elif wanted(batch.entries[0].id):
+                left.append((batch.entries[0].id, consumer, batch))
+        for _, consumer, batch in sorted(left, key=lambda found: found[0]):
+            self._log.warning("taking over a batch", consumer=consumer, batch=batch.token, entries=len(batch.entries))
+            metrics.RECOVERIES.labels(str(self._shard)).inc()
+            await self._count(batches, batch)
+
+    async def _make_room(self, batches: BatchCounter, consumer: str) -> None:
+        """Count one batch without the subscriber, whose XGROUP CREATE a full Redis refuses: applying frees memory."""
+        read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=MAX_ENTRIES)
+        for _, entries in read:
+            batch = [Entry(EntryId.parse(name), fields) for name, fields in entries]
+            await self._count(batches, Batch(self._shard, batch))
+
+    async def _count(self, batches: BatchCounter, batch: Batch) -> None:
+        await batches.count(batch)
+        self.alive_at = time.monotonic()
+
+
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they have ended: on its way out a cancellation can be lost in a library's time-out."""
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.5)
+
+
+async def _parse(message: BatchStreamMessage) -> RedisBatchStreamMessage:
+    """FastStream's batch parser reads every entry as JSON; ours keeps them as they are, one by one."""
+    entries = [
+        Entry(EntryId.parse(name), fields) for name, fields in zip(message["message_ids"], message["data"], strict=True)
+    ]
+    return RedisBatchStreamMessage(raw_message=message, body=entries, consumer=FAKE_CONSUMER, group=GROUP)
+
+
+async def _decode(message: RedisBatchStreamMessage) -> Any:
+    return message.body
