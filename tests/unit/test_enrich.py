@@ -186,7 +186,7 @@ class TestADuplicate:
             (position(1, 1), 1, True),  # this very event: the batch is counted once more
             (position(1, 2), 1, True),  # it came later, from a batch that was taken over first
             (position(2), 1, True),
-            (position(0), 0, True),  # sent for the first time: nobody looks it up
+            (position(0), 0, False),  # a browser repeated the request by itself
         ],
     )
     def test_of_a_resent_event_stands_before_it_in_the_store(self, stored_at: Any, attempt: int, counted: bool) -> None:

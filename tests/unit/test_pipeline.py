@@ -221,7 +221,7 @@ class TestAnEvent:
         [
             ("https://portal.example.vn/other", ""),
             ("https://PORTAL.example.vn:444/", ""),
-            ("https://localhost/", "localhost"),
+            ("https://localhost/", ""),
             ("", ""),
             ("http://[", ""),
             ("android-app://com.zalo/", "com.zalo"),
