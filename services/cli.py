@@ -52,7 +52,7 @@ def up(*, host: Host = "127.0.0.1", port: Port = 8000, data: Data = Path("data")
     from services.commands.up import announce
     from services.embedded.app import up as run_up
 
-    _run(run_up(host, port, data, config, lambda folder: announce(host, port, folder)))
+    _run(run_up(host, port, data, config, lambda folder, site: announce(host, port, folder, site)))
 
 
 @app.command
@@ -226,7 +226,11 @@ def _end(exit_code: int) -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except TruycapError:
+        work.close()
+        raise
     log.configure(settings.log_format, settings.log_level)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     runner.run(work)

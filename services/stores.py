@@ -41,9 +41,11 @@ class Stores:
         tasks = [asyncio.create_task(work)]
         if self.counter:
             tasks.append(asyncio.create_task(self.counter.failed()))
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
         for task in done:
             task.result()
 
@@ -80,8 +82,8 @@ async def open_stores(data: Path | None, config: Path | None, *, count: bool = F
             yield stores
         return
     folder = Folder(data or DEFAULT_DATA)
-    if not folder.path.is_dir():
-        raise SetupError(f"There is no data folder {folder.path}. Name one with --data, or start `truycap up` first.")
+    if not folder.clickhouse.is_dir():
+        raise SetupError(f"{folder.path} is no data folder of truycap. Name one with --data, or run `truycap up`.")
     settings = embedded_settings(folder, config)
     if folder.in_use():
         store = await RemoteStore.connect(folder.store_socket)
@@ -111,7 +113,7 @@ async def _own(folder: Folder, settings: Settings, *, count: bool) -> AsyncItera
     """The folder's stores in this process, as nobody else has them."""
     folder.create()
     with folder.locked():
-        child = RedisChild(folder, find_binary())
+        child = RedisChild(folder, find_binary(folder))
         await child.start()
         try:
             store = await ClickHouse.connect(settings.clickhouse_dsn)

@@ -51,6 +51,9 @@ _FINAL = frozenset(
 )
 
 
+_UNKNOWN_TABLE = 60
+
+
 class Queries(Protocol):
     """Whatever answers questions from the store: the store itself, or another process that has it open."""
 
@@ -143,7 +146,8 @@ def translate(error: ClickHouseError) -> StoreError:
     if code is None:  # not ClickHouse's answer: the driver's own, or one of a proxy on the way
         wrong = isinstance(error, (ProgrammingError, DataError, NotSupportedError))
         return StoreError(f"ClickHouse {'was asked wrongly' if wrong else 'does not answer'}: {line}", retry=not wrong)
-    return StoreError(f"ClickHouse: {line}", retry=code not in _FINAL)
+    hint = " Run `truycap migrate` first." if code == _UNKNOWN_TABLE else ""
+    return StoreError(f"ClickHouse: {line}{hint}", retry=code not in _FINAL)
 
 
 def _open(dsn: str) -> Client:

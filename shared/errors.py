@@ -71,6 +71,7 @@ class StoreError(TruycapError):
 
     code = "store_unavailable"
     status = 503
+    exit_code = 2
     retry_after = 5
     public_message = "The history cannot be read now; try again later. The counts do not depend on it."
 
@@ -84,6 +85,7 @@ class UnknownSiteError(TruycapError):
 
     code = "unknown_site"
     status = 404
+    exit_code = 2
 
     def __init__(self, site: str) -> None:
         super().__init__(f"There is no site {site[:64]!r} here; the site's id is in truycap.toml under [[site]].")

@@ -156,7 +156,7 @@ async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> tuple[int, str]:
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": scope.http_version,
-        "method": scope.method,
+        "method": "GET" if scope.method == "HEAD" else scope.method,
         "scheme": scope.scheme,
         "path": scope.path,
         "raw_path": None,
@@ -183,5 +183,8 @@ async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> tuple[int, str]:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
     if scope.path.startswith("/v1/") and not any(name == ANY_ORIGIN[0] for name, _ in headers):
         headers.append(ANY_ORIGIN)  # errors too: a page may read why
-    proto.response_bytes(start["status"], headers, bytes(body))
+    if scope.method == "HEAD":
+        proto.response_empty(start["status"], headers)
+    else:
+        proto.response_bytes(start["status"], headers, bytes(body))
     return start["status"], getattr(asgi_scope.get("route"), "path", UNKNOWN_ROUTE)

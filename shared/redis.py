@@ -3,7 +3,7 @@
 from importlib import resources
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -12,6 +12,8 @@ from shared import log
 from shared.errors import SetupError, redacted
 
 LEAST_VERSION = (7, 0)
+_CONNECTIONS = 32
+"""Who needs one more waits for one to be free."""
 
 logger = log.get(__name__)
 
@@ -22,7 +24,15 @@ def client(url: str, *, timeout: float = 5.0) -> "Redis":
     timeout: seconds for connecting and for each answer.
     """
     try:
-        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout, socket_connect_timeout=timeout)
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+        )
+        return Redis.from_pool(pool)
     except ValueError as error:
         raise SetupError(f"TRUYCAP_REDIS_URL={redacted(url)}: {error}") from None
 
@@ -41,16 +51,16 @@ async def check_server(redis: "Redis", url: str) -> None:
         )
 
 
-async def warn_of_settings(redis: "Redis") -> None:
-    """Say where this Redis keeps less than `202 Accepted` promises; some do not let themselves be asked."""
+async def check_durability(redis: "Redis", url: str) -> None:
+    """SetupError where this Redis may lose what was answered 202; one that does not let itself be asked is believed."""
     wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
-    for name, value in wanted.items():
-        try:
-            found = (await redis.config_get(name)).get(name)
-        except RedisError:
-            return
-        if found != value:
-            logger.warning("Redis may lose what was accepted", setting=name, found=found, wanted=value)
+    try:
+        found = {name: (await redis.config_get(name)).get(name) for name in wanted}
+    except RedisError:
+        logger.warning("Redis does not tell its settings; it must have these", **wanted)
+        return
+    if wrong := [f"{name} {wanted[name]} (it is {value})" for name, value in found.items() if value != wanted[name]]:
+        raise SetupError(f"The Redis at {redacted(url)} may lose what was accepted. Set {', '.join(wrong)}.")
 
 
 def parse_version(text: str) -> tuple[int, ...]:

@@ -31,8 +31,9 @@ def check_port(host: str, port: int) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-    except OSError as error:
-        raise SetupError(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from None
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SetupError(f"Cannot listen on {host}:{port} ({reason}). Choose another with --port.") from None
 
 
 def _allow_many_connections() -> None:
@@ -92,7 +93,7 @@ async def serve(
     _allow_many_connections()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     serving = asyncio.create_task(granian.serve())
     watched = [asyncio.ensure_future(awaitable) for awaitable in watch]
@@ -109,7 +110,7 @@ async def serve(
             async with asyncio.timeout(DRAIN_SECONDS):
                 await drain()
                 await asyncio.shield(serving)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
     for task in done - {stopping}:
         await task

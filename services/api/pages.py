@@ -64,6 +64,10 @@ def pages(sites: Sites, demo_site: str | None) -> APIRouter:
             raise NoDemoError(f"There is no {path} here." if demo else "This server shows no demo; `truycap up` does.")
         return page
 
+    @router.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return Response(status_code=307, headers={"location": "/docs" if demo_site is None else _DEMO})
+
     @router.get("/widget.js", summary="The script that portal pages embed")
     async def script(request: Request) -> Response:
         return widget.answer(request)

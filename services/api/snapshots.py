@@ -62,6 +62,7 @@ class Snapshots:
         self._by_site: dict[str, Snapshot] = {}
         self._asked: dict[str, float] = {}
         self._changed = asyncio.Event()
+        self._first = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.read_at = time.monotonic()
         """When Redis last answered."""
@@ -76,14 +77,15 @@ class Snapshots:
     async def counts(self, site: Site) -> Snapshot:
         """The site's counts, at most REFRESH_SECONDS old while Redis answers, else the last ones."""
         self._asked[site.id] = time.monotonic()
-        snapshot = self._by_site.get(site.id)
-        if snapshot is None:
-            try:
-                await self._read([site])
-            except (RedisError, OSError) as error:
-                raise ReadModelUnavailableError(f"The counts cannot be read now ({error}).") from error
-            snapshot = self._by_site[site.id]
-        return snapshot
+        if snapshot := self._by_site.get(site.id):
+            return snapshot
+        async with self._first:  # one reading for all who come at once
+            if site.id not in self._by_site:
+                try:
+                    await self._read([site])
+                except (RedisError, OSError) as error:
+                    raise ReadModelUnavailableError(f"The counts cannot be read now ({error}).") from error
+            return self._by_site[site.id]
 
     async def item(self, site: Site, item: str) -> dict[str, Any]:
         """Views, readers and rating of an item, read now."""

@@ -6,9 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from services.counter.delivery import read_delivery
 from services.importer.access_log import Dropped, Reason, events, read_lines, salt_of
 from services.importer.publish import ENTRY_EVENTS, publish, until_counted
 from services.stores import Stores
+from shared.errors import SaidError
 from shared.events import StreamEvent
 
 _EXPLAINED = {
@@ -25,10 +27,11 @@ FROM events WHERE site = {site:String} AND source = 'import'"""
 
 
 async def import_access_log(stores: Stores, file: Path, site_id: str, console: Console) -> None:
-    """Import the file and say what came of it."""
+    """Import the file and say what came of it; SaidError where some of it could not be counted."""
     site = stores.sites.find(site_id)
     shard = stores.sites.shard(site_id)
     salt = salt_of(file)
+    delivered = await read_delivery(stores.redis, shard)
     before = await _imported(stores, site_id)
     dropped: Counter[Reason] = Counter()
     sent = 0
@@ -61,6 +64,15 @@ async def import_access_log(stores: Stores, file: Path, site_id: str, console: C
     console.print(
         f"New: {pageviews:,} page views in {visits:,} visits, {bots:,} bot hits; known: {sent - pageviews - bots:,}"
     )
+    delivery = await read_delivery(stores.redis, shard)
+    if late := delivery.rejected.get("in_the_future", 0) - delivered.rejected.get("in_the_future", 0):
+        console.print(f"  {late:>9,}  of these are dated in the future and were rejected")
+    if dead := delivery.dead - delivered.dead:
+        console.print(
+            f"  {dead:>9,}  of these could not be counted: a running truycap must be started again after a site was "
+            "added. Then: truycap dead-letters replay"
+        )
+        raise SaidError(1)
 
 
 async def _imported(stores: Stores, site_id: str) -> tuple[int, int, int]:

@@ -22,6 +22,10 @@ return {waiting, redis.call('HGETALL', KEYS[2])}
 """
 
 
+EVERYTHING = EntryId(2**64 - 1, 2**64 - 1)
+"""A position after every entry."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """A shard's numbers of events. presence: the pings and leaves among the counted, which the store does not hold."""
@@ -70,3 +74,12 @@ def parse_delivery(values: dict[bytes, bytes], waiting: int) -> Delivery:
             if name.startswith(b"rejected:")
         },
     )
+
+
+async def before_stream(redis: "Redis", shard: int) -> EntryId:
+    """The position before the first entry that waits: nothing was applied since Redis lost its data."""
+    first = await redis.xrange(events_key(shard), count=1)
+    if not first:
+        return EVERYTHING
+    entry = EntryId.parse(first[0][0])  # type: ignore[arg-type]
+    return EntryId(entry.ms, entry.seq - 1) if entry.seq else EntryId(entry.ms - 1, EVERYTHING.seq)

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from services.counter.changes import Command
-from services.counter.delivery import read_delivery
+from services.counter.delivery import before_stream, read_delivery
 from services.counter.lease import FencedError, Lease, epoch_key
-from services.counter.truth import EVERYTHING, Hashes, sql, stored_rows, stored_sites, true_hashes
+from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time
 from shared.readmodel import (
     VISIT_MS,
@@ -28,7 +28,7 @@ from shared.readmodel import (
     votes_key,
 )
 from shared.sites import Sites
-from shared.streams import EntryId, delivery_key, events_key
+from shared.streams import EntryId, delivery_key
 
 _FIELDS_PER_COMMAND = 1000
 _RENEW_SECONDS = 1.0
@@ -57,10 +57,10 @@ class Rebuilder:
         """The read model of a shard."""
         async with _taken_over(self._redis, shard) as epoch:
             delivery = await read_delivery(self._redis, shard)
-            applied = delivery.applied or await _before_stream(self._redis, shard)
+            applied = delivery.applied or await before_stream(self._redis, shard)
             hashes = await true_hashes(self._store, shard, applied)
-            rows, _ = await stored_rows(self._store, shard, applied)
-            correction = rows + delivery.presence - delivery.counted
+            rows, positions = await stored_rows(self._store, shard, applied)
+            correction = positions + delivery.presence - delivery.counted
             configured = {site for site in self._sites if self._sites.shard(site) == shard}
             names = sorted(configured | await stored_sites(self._store, shard))
             commands = [*_replace(shard, names, hashes), *await self._present(shard, names, applied)]
@@ -83,15 +83,6 @@ class Rebuilder:
             for site, visitor, at, kind in await self._store.query(sql("present"), parameters)
             if site in lost
         ]
-
-
-async def _before_stream(redis: "Redis", shard: int) -> EntryId:
-    """The position before the first entry that waits: nothing was applied since Redis lost its data."""
-    first = await redis.xrange(events_key(shard), count=1)
-    if not first:
-        return EVERYTHING
-    entry = EntryId.parse(first[0][0])  # type: ignore[arg-type]
-    return EntryId(entry.ms, entry.seq - 1) if entry.seq else EntryId(entry.ms - 1, EVERYTHING.seq)
 
 
 def _replace(shard: int, sites: list[str], hashes: Hashes) -> Iterator[Command]:

@@ -25,9 +25,6 @@ from shared.streams import EntryId
 Hashes = dict[str, dict[str, int]]
 """Redis hashes by key."""
 
-EVERYTHING = EntryId(2**64 - 1, 2**64 - 1)
-"""A position after every entry."""
-
 
 class Rows(NamedTuple):
     """How many rows the store has of a shard, and at how many distinct positions: the same unless some are twice."""

@@ -10,17 +10,16 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from services.counter.delivery import Delivery, parse_delivery, read_delivery
+from services.counter.delivery import Delivery, before_stream, parse_delivery, read_delivery
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries
 from shared.readmodel import counts_key, ratings_key, views_key, votes_key
 from shared.sites import Sites
-from shared.streams import EntryId, delivery_key
+from shared.streams import delivery_key
 
 ROLL_UPS = ("traffic_hourly", "breakdown_daily", "items")
 _TRIES = 3
 _PAUSE_SECONDS = 0.5
-_NOTHING = EntryId(0, 0)
 
 
 class Finding(NamedTuple):
@@ -46,7 +45,7 @@ async def _read_model(redis: "Redis", store: Queries, sites: Sites, shard: int) 
     configured = {site for site in sites if sites.shard(site) == shard}
     names = sorted(configured | await stored_sites(store, shard))
     shown, delivery = await _snapshot(redis, shard, names)
-    applied = delivery.applied or _NOTHING
+    applied = delivery.applied or await before_stream(redis, shard)
     true = await true_hashes(store, shard, applied)
     rows, positions = await stored_rows(store, shard, applied)
     differences = compare(shown, true)

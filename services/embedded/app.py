@@ -19,8 +19,8 @@ from shared.serve import check_port, serve
 from shared.web import create_web
 
 
-async def up(host: str, port: int, data: Path, config: Path | None, started: Callable[[Folder], None]) -> None:
-    """Run everything until SIGTERM or SIGINT. started: called once all of it is ready."""
+async def up(host: str, port: int, data: Path, config: Path | None, started: Callable[[Folder, str], None]) -> None:
+    """Run everything until SIGTERM or SIGINT. started: called once all is ready, with a site to show the snippet of."""
     folder = Folder(data)
     settings = embedded_settings(folder, config)
     sites = embedded_sites(settings)
@@ -29,7 +29,7 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
     async with AsyncExitStack() as stack:  # what was started last is stopped first
         stack.enter_context(folder.locked())
 
-        child = RedisChild(folder, find_binary())
+        child = RedisChild(folder, find_binary(folder))
         stack.push_async_callback(child.stop)
         await child.start()
 
@@ -52,5 +52,5 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
             port,
             drain=api.drain,
             watch=[child.watch(), counter.failed()],
-            ready=lambda: started(folder),
+            ready=lambda: started(folder, next((site for site in sites if site != DEMO.id), DEMO.id)),
         )

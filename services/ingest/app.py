@@ -48,7 +48,7 @@ class Ingest:
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
         await check_shards(self._redis, self._settings.shards)
-        await shared_redis.warn_of_settings(self._redis)
+        await shared_redis.check_durability(self._redis, self._settings.redis_url)
         await self._salts.start()
         self._publishers.extend(Publisher(self._redis, shard) for shard in range(self._settings.shards))
 

@@ -39,6 +39,7 @@ from shared.sites import Site, Sites
 
 _KINDS = {PageView: Kind.PAGEVIEW, Rating: Kind.RATING, Ping: Kind.PING, Leave: Kind.LEAVE}
 _decode = msgspec.json.Decoder(Event | list[Event]).decode
+_WEB = re.compile("https?://", re.IGNORECASE)
 _host = lru_cache(maxsize=4096)(host_of)
 _country = lru_cache(maxsize=16384)(country_code)
 
@@ -98,6 +99,8 @@ class Pipeline:
 
     def _accept(self, event: Event, request: Request) -> StreamEvent:
         site = self._sites.find(event.site)
+        if not isinstance(event, Rating) and not (_WEB.match(event.url) and _host(event.url)):
+            raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
         check_origin(site, request.origin, "" if isinstance(event, Rating) else event.url)
         return record(event, site, self._identify(event, request), request)
 

@@ -100,6 +100,7 @@ async def test_rebuild_after_the_loss_of_redis(
     await count_some(redis, redis_server.url, dsn)
     before = await shown(redis, HANOI)
     await redis.flushall()
+    assert "counts:hanoi visits:total: the read model says 0, ClickHouse 20" in await differences(redis, migrated)
     await append(redis, 0, [pageview(visitor=100)])  # accepted before anybody noticed
     rebuilt = await Rebuilder(redis, migrated, SITES, wall_clock_ms()).rebuild(0)
     assert rebuilt.correction == 24

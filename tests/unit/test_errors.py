@@ -39,4 +39,4 @@ def test_every_code_means_one_status() -> None:
 
 
 def test_who_must_change_something_first_gets_exit_code_2() -> None:
-    assert (SetupError("port").exit_code, StoreError("away").exit_code) == (2, 1)
+    assert (SetupError("port").exit_code, StoreError("away").exit_code) == (2, 2)
