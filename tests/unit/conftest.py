@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import chdb
 import clickhouse_connect
 import pytest
+from chdb.state import sqlitelike
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,9 @@ def no_servers() -> Iterator[None]:
             (socket.socket, "connect", "connects a socket"),
             (socket.socket, "connect_ex", "connects a socket"),
             (chdb, "connect", "opens chDB"),
+            (chdb, "query", "opens chDB"),
+            (chdb, "sql", "opens chDB"),
+            (sqlitelike.Connection, "__init__", "opens chDB"),  # what its sessions and its DB-API have in common
             (clickhouse_connect, "get_client", "opens a store"),
             (subprocess.Popen, "__init__", "starts a process"),
             (multiprocessing.process.BaseProcess, "start", "starts a process"),

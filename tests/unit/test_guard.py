@@ -10,6 +10,7 @@ from pathlib import Path
 import chdb
 import clickhouse_connect
 import pytest
+from chdb import session
 
 from shared.clickhouse import ClickHouse
 from shared.redis import client
@@ -46,6 +47,10 @@ async def test_opening_a_store_fails(tmp_path: Path) -> None:
         clickhouse_connect.get_client(interface="chdb", path=str(tmp_path))
     with forbidden:
         chdb.connect(str(tmp_path))  # type: ignore[no-untyped-call]
+    with forbidden:
+        chdb.query("SELECT 1")  # type: ignore[no-untyped-call]
+    with forbidden:
+        session.Session()  # type: ignore[no-untyped-call]
 
 
 async def test_starting_a_process_fails() -> None:
