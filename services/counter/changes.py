@@ -87,10 +87,10 @@ def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Com
         for presence in Presence:
             key = presence_key(shard, site, presence, source)
             others = [visitor_member(v) for other in Presence if other is not presence for v, _ in by_presence[other]]
-            for part in _parts(others):
+            for part in parts(others):
                 yield "ZREM", key, *part
             words = [word for v, seen in by_presence[presence] for word in (seen.at, visitor_member(v))]
-            for part in _parts(words):
+            for part in parts(words):
                 yield "ZADD", key, *part
             yield "ZREMRANGEBYSCORE", key, "-inf", f"({latest - VISIT_MS}"
             # Longer than any outage during which events wait: they find who was seen before it.
@@ -103,9 +103,9 @@ def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:
         key = readers_key(shard, site, item)
         gone = [visitor_member(visitor) for visitor, at in who.items() if at is None]
         here = [word for visitor, at in who.items() if at is not None for word in (at, visitor_member(visitor))]
-        for part in _parts(gone):
+        for part in parts(gone):
             yield "ZREM", key, *part
-        for part in _parts(here):
+        for part in parts(here):
             yield "ZADD", key, *part
         yield "ZREMRANGEBYSCORE", key, "-inf", f"({outcome.latest[site, Source.LIVE] - ONLINE_MS}"
         yield "EXPIRE", key, 2 * ONLINE_MS // 1000
@@ -126,6 +126,7 @@ def delivery_changes(batch: Batch, counted: int, outcome: Outcome) -> Iterator[C
     yield "HSET", key, "applied", str(batch.entries[-1].id)
 
 
-def _parts(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+def parts(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+    """The words of a command of any length, in parts that Lua can unpack; pairs stay together."""
     for start in range(0, len(words), _MEMBERS_PER_COMMAND):
         yield words[start : start + _MEMBERS_PER_COMMAND]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
-from services.counter.changes import Command
+from services.counter.changes import Command, parts
 from services.counter.delivery import before_stream, read_delivery
 from services.counter.lease import FencedError, Lease, epoch_key
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
@@ -30,7 +30,6 @@ from shared.readmodel import (
 from shared.sites import Sites
 from shared.streams import EntryId, delivery_key
 
-_FIELDS_PER_COMMAND = 1000
 _RENEW_SECONDS = 1.0
 _KINDS = {"guest": Presence.GUEST, "member": Presence.MEMBER, "bot": Presence.BOT}
 
@@ -89,10 +88,8 @@ def _replace(shard: int, sites: list[str], hashes: Hashes) -> Iterator[Command]:
     for site in sites:
         yield "DEL", *(key(shard, site) for key in (counts_key, views_key, ratings_key, votes_key))
     for key, fields in hashes.items():
-        items = list(fields.items())
-        for start in range(0, len(items), _FIELDS_PER_COMMAND):
-            part = items[start : start + _FIELDS_PER_COMMAND]
-            yield "HSET", key, *(word for field, number in part for word in (field, number))
+        for part in parts([word for field in fields.items() for word in field]):
+            yield "HSET", key, *part
 
 
 async def _execute(redis: "Redis", shard: int, epoch: int, commands: list[Command]) -> None:

@@ -8,7 +8,6 @@ from rich.console import Console
 from services.commands.dead_letters import list_letters, replay_letters
 from services.counter.delivery import read_delivery
 from services.counter.rebuild import Rebuilder
-from services.counter.verify import verify
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
@@ -19,6 +18,7 @@ from tests.support.counting import (
     HANOI,
     SITES,
     counting,
+    differences,
     pageview,
     ping,
     rating,
@@ -27,10 +27,6 @@ from tests.support.counting import (
     until_counted,
 )
 from tests.support.servers import RedisServer
-
-
-async def differences(redis: Redis, store: ClickHouse) -> list[str]:
-    return [line async for finding in verify(redis, store, SITES, 1) for line in finding.differences]
 
 
 async def count_some(redis: Redis, url: str, dsn: str) -> None:

@@ -14,7 +14,6 @@ from services.counter.apply import apply as real_apply
 from services.counter.batch import Batch
 from services.counter.delivery import read_delivery
 from services.counter.lease import LEASE_MS, FencedError, Lease
-from services.counter.verify import verify
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
 from shared.sites import Site, Sites
@@ -26,6 +25,7 @@ from tests.support.counting import (
     NEW_YORK,
     SITES,
     counting,
+    differences,
     event_id,
     pageview,
     ping,
@@ -36,10 +36,6 @@ from tests.support.counting import (
     until_counted,
 )
 from tests.support.servers import RedisServer
-
-
-async def differences(redis: Redis, store: ClickHouse, sites: Sites = SITES) -> list[str]:
-    return [line async for finding in verify(redis, store, sites, 1) for line in finding.differences]
 
 
 async def rows(store: ClickHouse) -> int:

@@ -8,11 +8,10 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from services.commands.import_access_log import import_access_log
-from services.counter.verify import verify
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
 from shared.sites import Site, Sites
-from tests.support.counting import counting, settings
+from tests.support.counting import counting, differences, settings
 from tests.support.independent_count import count
 from tests.support.servers import RedisServer
 
@@ -48,5 +47,5 @@ async def test_page_views_and_bot_hits_by_day_are_those_of_an_independent_count(
     assert {day: (pageviews, bots) for day, pageviews, bots in once} == count(file, site.timezone)
     assert {tuple(row) for row in twice} == {tuple(row) for row in once}
     assert "New: 0 page views in 0 visits, 0 bot hits" in said.getvalue()
-    assert not [line async for finding in verify(redis, migrated, SITES, 1) for line in finding.differences]
+    assert await differences(redis, migrated, SITES) == []
     assert not [key async for key in redis.scan_iter("{0}:presence:*")]  # nobody of 2015 is online now

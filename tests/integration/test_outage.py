@@ -9,11 +9,10 @@ from redis.exceptions import OutOfMemoryError
 import shared.errors
 import shared.redis
 from services.counter import app
-from services.counter.verify import verify
 from shared.clickhouse import ClickHouse
 from shared.schema import migrate
 from shared.streams import append, ensure_group
-from tests.support.counting import HANOI, SITES, counting, pageview, settings, shown, until, until_counted
+from tests.support.counting import HANOI, counting, differences, pageview, settings, shown, until, until_counted
 from tests.support.servers import ClickHouseServer, RedisServer
 
 
@@ -39,7 +38,7 @@ async def test_a_clickhouse_outage_is_waited_for_and_nothing_is_lost(
             await asyncio.to_thread(clickhouse.start)
             await until_counted(redis)
             assert (await shown(redis, HANOI))["visits"]["total"] == 2
-            assert not [line async for finding in verify(redis, store, SITES, 1) for line in finding.differences]
+            assert await differences(redis, store) == []
         await store.close()
         await redis.aclose()
 
@@ -57,7 +56,7 @@ async def test_counting_goes_on_after_redis_was_killed(tmp_path: Path) -> None:
                 await redis.connection_pool.disconnect()  # the test's own, which does not repeat anything either
                 await until_counted(redis)
         assert (await shown(redis, HANOI))["visits"]["total"] == 3
-        assert not [line async for finding in verify(redis, store, SITES, 1) for line in finding.differences]
+        assert await differences(redis, store) == []
         await store.close()
         await redis.aclose()
 

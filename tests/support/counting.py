@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from services.api.snapshots import Snapshots
 from services.counter.app import Counter
 from services.counter.delivery import read_delivery
+from services.counter.verify import verify
+from shared.clickhouse import Queries
 from shared.clock import wall_clock_ms
 from shared.events import Kind, Source, StreamEvent
 from shared.settings import Settings
@@ -90,6 +92,11 @@ async def shown(redis: "Redis", site: Site, now: int | None = None) -> dict[str,
     """What the api says of a site."""
     snapshots = Snapshots(redis, SITES, lambda: wall_clock_ms() if now is None else now)
     return (await snapshots.counts(site)).counts
+
+
+async def differences(redis: "Redis", store: Queries, sites: Sites = SITES) -> list[str]:
+    """What `truycap verify` would find, with one shard."""
+    return [line async for finding in verify(redis, store, sites, 1) for line in finding.differences]
 
 
 def event_id(number: int) -> bytes:
