@@ -14,6 +14,8 @@ from shared.serve import check_port
 
 SHARE_PORT = "--share-port"
 """The option that tells a process that it is one of several."""
+PROGRAM = [sys.executable, "-m", "services.cli"]
+"""How a worker is started; the options follow."""
 _RESTART_SECONDS = 1.0
 _PARENT_SECONDS = 1.0
 _STOP_SECONDS = 15.0
@@ -38,9 +40,7 @@ async def run_workers(command: str, host: str, port: int, workers: int) -> None:
 async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> int | None:
     """The exit code with which the last process ended of its own, None where it was stopped."""
     while not stop.is_set():
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", *arguments, start_new_session=True
-        )
+        process = await asyncio.create_subprocess_exec(*PROGRAM, *arguments, start_new_session=True)
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)

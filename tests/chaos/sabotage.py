@@ -1,0 +1,108 @@
+"""Each guarantee broken on purpose, for the suite must see it: a suite that cannot fail proves nothing."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from services.counter import apply as apply_module
+from services.counter import consume, session, write
+from services.counter.batch import Batch
+from services.counter.enrich import Arrival, State
+from services.counter.lease import Lease, epoch_key
+from services.counter.state import read_state
+from services.ingest import publish
+from shared.events import StreamEvent
+from shared.streams import GROUP, EntryId, delivery_key, encode_entry, events_key
+
+MAXLEN = 20
+
+
+class Sabotage(StrEnum):
+    """What is broken."""
+
+    NO_TOKEN = "no token"
+    NO_FENCE = "no fence"
+    APPLY_FIRST = "apply before insert"
+    TRIM = "trim by MAXLEN"
+    GROUP_AT_END = "group at $"
+    NO_WINDOW = "a dedup window missing on one view target"
+
+
+WITHOUT_WINDOW = "ALTER TABLE items MODIFY SETTING non_replicated_deduplication_window = 0"
+"""This one is done to the store, after its migration."""
+
+
+def install(sabotage: Sabotage) -> None:
+    """Break it in this process."""
+    match sabotage:
+        case Sabotage.NO_TOKEN:
+            # Without a token ClickHouse drops a block that it has seen by its content, so that must go too.
+            settings = write.insert_settings("")
+            del settings["insert_deduplication_token"]
+            _replace(write, "insert_settings", lambda _: {**settings, "insert_deduplicate": 0})
+        case Sabotage.NO_FENCE:
+            fence, _, rest = apply_module._SCRIPT.partition(" then return -1 end")
+            assert rest, "the fence is no longer where it was"
+            _replace(apply_module, "_SCRIPT", fence[: fence.rindex("if ")] + rest)
+            _replace(Lease, "renew", _renew_without_fence)
+            _replace(consume, "read_state", _read_state_without_fence)
+        case Sabotage.APPLY_FIRST:
+            _apply_first()
+        case Sabotage.TRIM:
+            _replace(publish, "append", _append_and_trim)
+        case Sabotage.GROUP_AT_END:
+            _replace(session, "ensure_group", _ensure_group_at_end)
+        case Sabotage.NO_WINDOW:
+            pass
+
+
+async def _renew_without_fence(lease: Lease, epoch: int) -> None:
+    """Whoever had the shard believes to have it still."""
+
+
+async def _read_state_without_fence(redis: "Redis", shard: int, _: int, arrivals: Iterable[Arrival]) -> State:
+    newest: Any = await redis.get(epoch_key(shard))
+    return await read_state(redis, shard, int(newest), arrivals)
+
+
+def _apply_first() -> None:
+    later: dict[str, tuple[Any, ...]] = {}
+
+    async def write_later(*arguments: Any) -> None:
+        batch: Batch = arguments[1]
+        later[batch.token] = arguments
+
+    async def apply_then_write(redis: "Redis", batch: Batch, *arguments: Any) -> bool:
+        applied = await real_apply(redis, batch, *arguments)
+        await real_write(*later.pop(batch.token))
+        return applied
+
+    real_write = _replace(consume, "write", write_later)
+    real_apply = _replace(consume, "apply", apply_then_write)
+
+
+async def _append_and_trim(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:
+    async with redis.pipeline(transaction=True) as transaction:
+        fields: Any = encode_entry(events)._asdict()
+        transaction.xadd(events_key(shard), fields, maxlen=MAXLEN, approximate=False)
+        transaction.hincrby(delivery_key(shard), "accepted", len(events))
+        name, _ = await transaction.execute()
+    return EntryId.parse(name)
+
+
+async def _ensure_group_at_end(redis: "Redis", shard: int) -> None:
+    try:
+        await redis.xgroup_create(events_key(shard), GROUP, id="$", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+def _replace(owner: Any, name: str, by: Any) -> Any:
+    """Put something else in its place; returns what was there. AttributeError where nothing was."""
+    before = getattr(owner, name)
+    setattr(owner, name, by)
+    return before
