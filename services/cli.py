@@ -141,14 +141,26 @@ def verify(*, data: OptionalData = None, config: Config = None) -> None:
 
 
 @app.command
-def rebuild(*, data: OptionalData = None, config: Config = None) -> None:
+def rebuild(
+    *,
+    store: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="First mend ClickHouse itself: drop rows that stand at a position that another row has, and make the "
+            "roll-ups again from the events.",
+        ),
+    ] = False,
+    data: OptionalData = None,
+    config: Config = None,
+) -> None:
     """Make the read model again from ClickHouse. Everything may go on running; counting pauses meanwhile."""
     from services.commands.care import run_rebuild
     from services.stores import open_stores
 
     async def work() -> None:
         async with open_stores(data, config) as stores:
-            await run_rebuild(stores, output)
+            await run_rebuild(stores, output, store=store)
 
     _run(work())
 

@@ -15,7 +15,7 @@ from services.embedded.folder import Folder
 from services.embedded.redis_child import RedisChild, find_binary
 from services.embedded.store_socket import RemoteStore
 from shared import redis as shared_redis
-from shared.clickhouse import ClickHouse, Queries
+from shared.clickhouse import ClickHouse, Statements
 from shared.errors import SetupError
 from shared.schema import migrate
 from shared.settings import Settings, load_settings
@@ -33,7 +33,7 @@ class Stores:
     settings: Settings
     sites: Sites
     redis: "Redis"
-    store: Queries
+    store: Statements
     counter: Counter | None = None
 
     async def unless_counting_fails(self, work: Coroutine[Any, Any, None]) -> None:

@@ -62,6 +62,14 @@ class Queries(Protocol):
         ...
 
 
+class Statements(Queries, Protocol):
+    """Whatever also changes the store."""
+
+    async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement that answers nothing. Raises StoreError."""
+        ...
+
+
 class ClickHouse:
     """An open connection to the store's database."""
 
@@ -82,7 +90,6 @@ class ClickHouse:
         return await self._run(lambda: list(self._client.query(sql, parameters=dict(parameters or {})).result_rows))
 
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Run a statement that answers nothing."""
         await self._run(lambda: self._client.command(sql, parameters=dict(parameters or {})))
 
     async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from services.counter.enrich import Outcome, enrich, sort_out
 from services.counter.resent import RecentIds, find_stored
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
-from services.counter.write import write, written
+from services.counter.take_over import write_taken_over
+from services.counter.write import write
 from shared import metrics
 from shared.sites import Sites
 
@@ -42,8 +43,9 @@ class BatchCounter:
         stored = self._recent.positions(arrivals) | await find_stored(self._store, batch.shard, arrivals)
         enrich(batch, arrivals, state, stored, outcome)
         if batch.recovered:
-            outcome.keep(await written(self._store, batch))
-        await write(self._store, batch, outcome.rows, self._guard)
+            await write_taken_over(self._redis, self._store, batch, outcome, self._guard)
+        else:
+            await write(self._store, batch.token, outcome.rows, self._guard)
         if await apply(self._redis, batch, self._epoch, changes(batch, outcome.rows, outcome, state)):
             _measure(batch, outcome)
         self._recent.add(outcome.rows)

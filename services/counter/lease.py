@@ -5,12 +5,17 @@ the epoch: a number that grows with every take-over, checked by Redis in the sam
 counter that was stopped and wakes up late holds an old epoch, and its writes change nothing.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
 from redis.asyncio import Redis
 
 from shared.streams import shard_key
 
 LEASE_MS = 3000
 """How long a shard stays with a counter that no longer answers."""
+_RENEW_SECONDS = 1.0
 
 # allow-oom: a full Redis is emptied by counting, and for that the shard must be held.
 _ACQUIRE = """#!lua flags=allow-oom
@@ -64,3 +69,25 @@ class Lease:
     async def release(self, epoch: int) -> None:
         """Let the next counter have the shard at once."""
         await self._redis.eval(_RELEASE, 2, *self._keys, 0, epoch)
+
+
+@asynccontextmanager
+async def taken_over(redis: "Redis", shard: int) -> AsyncIterator[int]:
+    """Have the shard alone meanwhile, whoever had it."""
+    lease = Lease(redis, shard)
+    epoch = await lease.acquire(force=True)
+    assert epoch  # noqa: S101 - forced
+
+    async def keep() -> None:
+        while True:
+            await lease.renew(epoch)
+            await asyncio.sleep(_RENEW_SECONDS)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield epoch
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError, FencedError):
+            await keeping
+        await lease.release(epoch)

@@ -4,9 +4,7 @@ Counting pauses meanwhile: the shard is taken over (the counter comes back by it
 inserted but not applied lies beyond the applied position and is left to it.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -14,7 +12,7 @@ from redis.exceptions import WatchError
 
 from services.counter.changes import Command, parts
 from services.counter.delivery import before_stream, read_delivery
-from services.counter.lease import FencedError, Lease, epoch_key
+from services.counter.lease import FencedError, epoch_key, taken_over
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time
 from shared.readmodel import (
@@ -30,7 +28,6 @@ from shared.readmodel import (
 from shared.sites import Sites
 from shared.streams import EntryId, delivery_key
 
-_RENEW_SECONDS = 1.0
 _KINDS = {"guest": Presence.GUEST, "member": Presence.MEMBER, "bot": Presence.BOT}
 
 
@@ -54,7 +51,7 @@ class Rebuilder:
 
     async def rebuild(self, shard: int) -> Rebuilt:
         """The read model of a shard."""
-        async with _taken_over(self._redis, shard) as epoch:
+        async with taken_over(self._redis, shard) as epoch:
             delivery = await read_delivery(self._redis, shard)
             applied = delivery.applied or await before_stream(self._redis, shard)
             hashes = await true_hashes(self._store, shard, applied)
@@ -105,25 +102,3 @@ async def _execute(redis: "Redis", shard: int, epoch: int, commands: list[Comman
             await transaction.execute()
         except WatchError:
             raise FencedError from None
-
-
-@asynccontextmanager
-async def _taken_over(redis: "Redis", shard: int) -> AsyncIterator[int]:
-    """Have the shard alone meanwhile."""
-    lease = Lease(redis, shard)
-    epoch = await lease.acquire(force=True)
-    assert epoch  # noqa: S101 - forced
-
-    async def keep() -> None:
-        while True:
-            await lease.renew(epoch)
-            await asyncio.sleep(_RENEW_SECONDS)
-
-    keeping = asyncio.create_task(keep())
-    try:
-        yield epoch
-    finally:
-        keeping.cancel()
-        with suppress(asyncio.CancelledError, FencedError):
-            await keeping
-        await lease.release(epoch)

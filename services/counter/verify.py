@@ -6,6 +6,7 @@ and ClickHouse is asked for what it held at that position.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from enum import IntEnum
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -22,11 +23,20 @@ _TRIES = 3
 _PAUSE_SECONDS = 0.5
 
 
+class Mend(IntEnum):
+    """What mends a difference; the greater does all that the lesser does."""
+
+    NOTHING = 0
+    REBUILD = 1
+    REBUILD_STORE = 2
+
+
 class Finding(NamedTuple):
-    """The outcome of one check. differences: a line each, empty where all is well."""
+    """The outcome of one check. differences: a line each, empty where all is well; mend: what mends them."""
 
     check: str
     differences: list[str]
+    mend: Mend
 
 
 async def verify(redis: "Redis", store: Queries, sites: Sites, shards: int) -> AsyncIterator[Finding]:
@@ -34,27 +44,35 @@ async def verify(redis: "Redis", store: Queries, sites: Sites, shards: int) -> A
     for shard in range(shards):
         delivery = await read_delivery(redis, shard)
         yield Finding(
-            f"shard {shard}: {delivery}", [] if delivery.balanced else [f"delivery of shard {shard}: {delivery}"]
+            f"shard {shard}: {delivery}",
+            [] if delivery.balanced else [f"delivery of shard {shard}: {delivery}"],
+            Mend.NOTHING,
         )
-        yield await _read_model(redis, store, sites, shard)
+        async for finding in _shard(redis, store, sites, shard):
+            yield finding
     for table in ROLL_UPS:
-        yield Finding(f"{table} against the events", await _roll_up(store, table))
+        yield Finding(f"{table} against the events", await _roll_up(store, table), Mend.REBUILD_STORE)
 
 
-async def _read_model(redis: "Redis", store: Queries, sites: Sites, shard: int) -> Finding:
+async def _shard(redis: "Redis", store: Queries, sites: Sites, shard: int) -> AsyncIterator[Finding]:
     configured = {site for site in sites if sites.shard(site) == shard}
     names = sorted(configured | await stored_sites(store, shard))
     shown, delivery = await _snapshot(redis, shard, names)
     applied = delivery.applied or await before_stream(redis, shard)
     true = await true_hashes(store, shard, applied)
     rows, positions = await stored_rows(store, shard, applied)
-    differences = compare(shown, true)
+    yield Finding(
+        f"shard {shard}: read model of {len(names)} sites against the events", compare(shown, true), Mend.REBUILD
+    )
+    counted = delivery.counted - delivery.presence
+    differences = []
     if rows != positions:
         differences.append(f"shard {shard}: {rows - positions} rows stand at a position that another row has")
-    if rows != delivery.counted - delivery.presence:
-        counted = delivery.counted - delivery.presence
-        differences.append(f"shard {shard}: {counted} events were counted, ClickHouse has {rows} rows")
-    return Finding(f"shard {shard}: read model of {len(names)} sites against {rows} rows in ClickHouse", differences)
+    if positions != counted:
+        differences.append(f"shard {shard}: {counted} events were counted, ClickHouse has {positions} rows")
+    # What Redis has forgotten a rebuild takes over; what ClickHouse has lost nothing brings back.
+    mend = Mend.REBUILD_STORE if rows != positions else Mend.REBUILD if positions > counted else Mend.NOTHING
+    yield Finding(f"shard {shard}: {rows} rows, one for each counted event", differences, mend)
 
 
 async def _snapshot(redis: "Redis", shard: int, sites: Iterable[str]) -> tuple[Hashes, Delivery]:

@@ -1,4 +1,4 @@
-"""The batch's INSERT into ClickHouse: one, with a token that makes its repetition harmless."""
+"""The batch's INSERT into ClickHouse: one, with a token that makes its repetition harmless; and what stands there."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -9,7 +9,12 @@ from services.counter.store import Guard, PatientStore
 from shared.clickhouse import format_time
 from shared.events import StreamEvent
 
-_WRITTEN = resources.files("services.counter").joinpath("queries/written.sql").read_text("utf-8")
+_QUERIES = resources.files("services.counter").joinpath("queries")
+_WRITTEN = _QUERIES.joinpath("written.sql").read_text("utf-8")
+_BLOCKS_SINCE = _QUERIES.joinpath("blocks_since.sql").read_text("utf-8")
+
+DEDUPLICATION_WINDOW = 100_000
+"""How many blocks later a table has forgotten a token: its setting non_replicated_deduplication_window."""
 
 LATEST_MS = 4_102_444_800_000
 """2100-01-01, after any event that is stored."""
@@ -29,25 +34,39 @@ def insert_settings(token: str) -> dict[str, object]:
     }
 
 
-async def write(store: PatientStore, batch: Batch, rows: Sequence[Row], guard: Guard) -> None:
-    """Insert the batch's rows; returns when they are stored. guard: raises where the shard is no longer ours."""
+async def write(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> None:
+    """Insert rows of a batch; returns when they are stored. guard: raises where the shard is no longer ours."""
     if rows:
         columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
-        await store.insert("events", columns, insert_settings(batch.token), guard)
+        await store.insert("events", columns, insert_settings(token), guard)
 
 
 async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
-    """The rows of the batch that an earlier attempt has stored, by position, in the order of the stream.
+    """The rows of the batch that are stored, by position, in the order of the stream."""
+    if not (where := _where(batch)):
+        return {}
+    entries = {entry.id for entry in batch.entries}
+    rows = [Row(*values) for values in await store.query(_WRITTEN, where)]
+    return {row.position: row for row in rows if row.position.entry in entries}
 
-    They stay as they are: what a take-over computes may differ (another version, another configuration), and only what
-    is stored is counted.
+
+async def blocks_since(store: PatientStore, batch: Batch) -> int:
+    """How many blocks were inserted after the rows of the batch, of which some are stored; never too few.
+
+    Merged parts and the rows of other batches in between can make it too many.
     """
+    ((blocks,),) = await store.query(_BLOCKS_SINCE, _where(batch))
+    return int(blocks)
+
+
+def _where(batch: Batch) -> dict[str, object]:
+    """Where in the table the rows of a batch stand, as parameters; empty where it has no events."""
     times = [event.time for _, event in batch.events if isinstance(event, StreamEvent)]
     times = [min(max(time, 0), LATEST_MS) for time in times]
     if not times:
         return {}
     first, last = batch.entries[0].id, batch.entries[-1].id
-    parameters = {
+    return {
         "shard": batch.shard,
         "from": format_time(min(times)),
         "to": format_time(max(times)),
@@ -56,6 +75,3 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
         "last_ms": last.ms,
         "last_seq": last.seq,
     }
-    entries = {entry.id for entry in batch.entries}
-    rows = [Row(*values) for values in await store.query(_WRITTEN, parameters)]
-    return {row.position: row for row in rows if row.position.entry in entries}

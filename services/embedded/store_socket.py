@@ -1,8 +1,8 @@
-"""The store of a running `truycap up` for other commands: questions over a Unix socket that is kept to its owner.
+"""The store of a running `truycap up` for other commands: statements over a Unix socket that is kept to its owner.
 
 chDB belongs to one process at a time. Each message is a length (4 bytes, big-endian) and msgpack: {"sql",
-"parameters"} one way, {"rows"} or {"error", "retry"} the other. Answers hold what msgpack has: SQL that is asked this
-way selects numbers and strings.
+"parameters", "asks"} one way, {"rows"} or {"error", "retry"} the other; a statement that asks nothing is answered
+without rows. Answers hold what msgpack has: SQL that is asked this way selects numbers and strings.
 """
 
 import asyncio
@@ -14,22 +14,22 @@ from typing import Any
 
 import msgspec
 
-from shared.clickhouse import Queries, Row
+from shared.clickhouse import Row, Statements
 from shared.errors import SetupError, StoreError
 
 _LENGTH = struct.Struct(">I")
 
 
 @asynccontextmanager
-async def open_store_socket(store: Queries, path: Path) -> AsyncIterator[None]:
-    """Answer questions on the socket meanwhile."""
+async def open_store_socket(store: Statements, path: Path) -> AsyncIterator[None]:
+    """Run the statements of the socket meanwhile."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                question = msgspec.msgpack.decode(await _receive(reader))
+                statement = msgspec.msgpack.decode(await _receive(reader))
                 try:
-                    reply: dict[str, Any] = {"rows": await store.query(question["sql"], question["parameters"])}
+                    reply: dict[str, Any] = {"rows": await _run(store, statement)}
                 except StoreError as error:
                     reply = {"error": error.message, "retry": error.retry}
                 _send(writer, reply)
@@ -65,8 +65,18 @@ class RemoteStore:
             raise SetupError(f"The running truycap does not answer on {path} ({error.strerror}).") from None
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        return await self._run(sql, parameters, asks=True)
+
+    async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        await self._run(sql, parameters, asks=False)
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def _run(self, sql: str, parameters: Mapping[str, Any] | None, *, asks: bool) -> list[Row]:
         async with self._turn:
-            _send(self._writer, {"sql": sql, "parameters": dict(parameters or {})})
+            _send(self._writer, {"sql": sql, "parameters": dict(parameters or {}), "asks": asks})
             try:
                 await self._writer.drain()
                 reply = msgspec.msgpack.decode(await _receive(self._reader))
@@ -77,9 +87,12 @@ class RemoteStore:
         rows: list[Row] = reply["rows"]
         return rows
 
-    async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
+
+async def _run(store: Statements, statement: Mapping[str, Any]) -> list[Row]:
+    if statement["asks"]:
+        return await store.query(statement["sql"], statement["parameters"])
+    await store.command(statement["sql"], statement["parameters"])
+    return []
 
 
 async def _receive(reader: asyncio.StreamReader) -> bytes:

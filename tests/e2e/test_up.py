@@ -103,8 +103,10 @@ def test_commands_reach_the_stores_of_a_running_truycap(up: Up) -> None:
     assert "New: 0 page views in 0 visits, 0 bot hits; known: 28" in again.stdout
     checked = run("verify", *data)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert run("rebuild", *data).returncode == 0
-    assert run("verify", *data).returncode == 0
+    for command in ("rebuild", "rebuild --store"):
+        rebuilt = run(*command.split(), *data)
+        assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
+        assert run("verify", *data).returncode == 0
 
 
 @pytest.mark.parametrize("path", ["/v1/sites/demo/counts.svg", "/v1/sites/demo/counts.html", "/docs", "/metrics"])
@@ -148,6 +150,29 @@ def test_verify_fails_after_a_row_was_deleted_behind_its_back(tmp_path: Path) ->
     checked = run("verify", "--data", str(data))
     assert checked.returncode == 1
     assert "1 events were counted, ClickHouse has 0 rows" in checked.stdout
+
+
+def test_rebuild_store_mends_what_stands_twice_while_it_runs_and_idle(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    up, at = Up(data), ["--data", str(data)]
+    for number in (1, 2):
+        with up:
+            assert up.fetch(f"/v1/pixel.gif?site=demo&url=http://x.vn/{number}", user_agent=PERSON) == 200
+            up.wait_for(COUNTS, {"pageviews.total": number}, seconds=3)
+        store = str(data / "clickhouse")
+        doubling = (
+            f"import chdb; chdb.connect({store!r}).query('INSERT INTO truycap.events SELECT * FROM truycap.events')"
+        )
+        subprocess.run([sys.executable, "-c", doubling], check=True, timeout=60)
+        if number == 1:
+            with up:
+                checked = run("verify", *at)
+                assert (checked.returncode, "`truycap rebuild --store`" in checked.stdout) == (1, True)
+                mended = run("rebuild", "--store", *at)
+                assert "dropped 1 rows" in mended.stdout, mended.stdout + mended.stderr
+                assert run("verify", *at).returncode == 0
+    assert "dropped 2 rows" in run("rebuild", "--store", *at).stdout
+    assert run("verify", *at).returncode == 0
 
 
 def test_it_stops_within_ten_seconds_with_live_clients(tmp_path: Path) -> None:

@@ -98,6 +98,16 @@ async def test_migrate_finishes_what_was_cut_off(store: ClickHouse) -> None:
     assert await schema.migrate(store, shards=1) == schema.migrations()
 
 
+async def test_every_table_that_is_counted_in_syncs_its_inserts(migrated: ClickHouse) -> None:
+    await migrated.command("TRUNCATE TABLE migrations")  # as after one that was cut off before it was written down
+    assert await schema.migrate(migrated, shards=1) == schema.migrations()
+    tables = await migrated.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase()"
+        " AND create_table_query LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%' ORDER BY name"
+    )
+    assert [name for (name,) in tables] == ["breakdown_daily", "events", "items", "traffic_hourly"]
+
+
 async def test_the_number_of_shards_is_fixed_with_the_store(migrated: ClickHouse) -> None:
     with pytest.raises(SetupError, match="TRUYCAP_SHARDS=1, not 4"):
         await schema.migrate(migrated, shards=4)

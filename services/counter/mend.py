@@ -1,0 +1,103 @@
+"""`truycap rebuild --store`: ClickHouse itself mended. Rows that stand twice are dropped, the roll-ups made again.
+
+Meanwhile counting is paused, on all shards: what is inserted while a partition is copied would be lost when the copy
+takes its place. Every place is taken at once (REPLACE PARTITION), so that who reads sees the old or the new, and a run
+that is cut off leaves nothing half done but a table that the next one drops.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from services.counter.lease import Lease, taken_over
+from services.counter.store import Guard
+from services.counter.truth import sql
+from services.counter.verify import ROLL_UPS
+from shared.clickhouse import Statements
+from shared.streams import GROUP, delivery_key, events_key
+
+_SETTLE_SECONDS = 0.5
+_WHOLE = "all"
+"""The partition of a table that is not partitioned."""
+
+
+class Mended(NamedTuple):
+    """A table that was mended. dropped: how many rows stood at a position that another row has."""
+
+    table: str
+    dropped: int
+
+
+async def mend(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[Mended]:
+    """Mend the store of all shards; the read model is not touched. FencedError where a shard was taken from us."""
+    async with _paused(redis, store, shards) as guard:
+        for table in ("events", *ROLL_UPS):
+            await store.command(f"DROP TABLE IF EXISTS {table}_mending SYNC")
+        for partition, surplus in await store.query(sql("doubled")):
+            async with _scratch(store, "events"):
+                await store.command(sql("copy_once"), {"partition": partition})
+                await _replace(store, "events", partition, guard)
+            yield Mended("events", int(surplus))
+        for table in ROLL_UPS:
+            async with _scratch(store, table) as scratch:
+                ((rule, columns),) = await store.query(sql("rule"), {"table": table})
+                # As ever without deduplication: a block like one before it would be dropped. One thread reads the parts
+                # in their order, and so finds the latest title of an item last.
+                await store.command(
+                    f"INSERT INTO {scratch} ({columns}) SELECT {columns} FROM ({rule})"  # noqa: S608 - ClickHouse's own
+                    " SETTINGS insert_deduplicate = 0, max_threads = 1"
+                )
+                await _replace(store, table, _WHOLE, guard)
+            yield Mended(table, 0)
+
+
+@asynccontextmanager
+async def _paused(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[Guard]:
+    """Have all shards alone meanwhile, and nothing is being inserted. The guard says whether that is still so."""
+    async with AsyncExitStack() as stack:
+        epochs = [await stack.enter_async_context(taken_over(redis, shard)) for shard in range(shards)]
+
+        async def guard() -> None:
+            for shard, epoch in enumerate(epochs):
+                await Lease(redis, shard).renew(epoch)
+
+        for shard in range(shards):
+            await _note(redis, shard)
+        # An insert that a counter began while it had its shard is waited for.
+        await asyncio.sleep(_SETTLE_SECONDS)
+        while (await store.query(sql("inserting")))[0][0]:
+            await asyncio.sleep(_SETTLE_SECONDS)
+        await guard()
+        yield guard
+
+
+async def _note(redis: "Redis", shard: int) -> None:
+    """Write down up to where entries were read: of their batches, tokens and block numbers say nothing any more."""
+    if await redis.exists(events_key(shard)):
+        groups: Any = await redis.xinfo_groups(events_key(shard))
+        for group in groups:
+            if group["name"] == GROUP.encode():
+                await redis.hset(delivery_key(shard), "mended", group["last-delivered-id"])
+
+
+@asynccontextmanager
+async def _scratch(store: Statements, table: str) -> AsyncIterator[str]:
+    """An empty table of the same structure meanwhile; no view looks at it."""
+    scratch = f"{table}_mending"
+    await store.command(f"CREATE TABLE {scratch} AS {table}")
+    yield scratch
+    await store.command(f"DROP TABLE {scratch} SYNC")
+
+
+async def _replace(store: Statements, table: str, partition: str, guard: Guard) -> None:
+    """Let what stands in the scratch table take the place of the partition."""
+    ((filled,),) = await store.query(f"SELECT count() > 0 FROM {table}_mending")  # noqa: S608 - our own names
+    # ClickHouse refuses to replace something with nothing.
+    change = (
+        f"REPLACE PARTITION ID '{partition}' FROM {table}_mending" if filled else f"DROP PARTITION ID '{partition}'"
+    )
+    await guard()
+    await store.command(f"ALTER TABLE {table} {change}")
