@@ -8,11 +8,11 @@ from services.counter.apply import apply
 from services.counter.batch import Batch
 from services.counter.changes import changes
 from services.counter.enrich import Outcome, enrich, sort_out
+from services.counter.ensure import ensure_written
 from services.counter.resent import RecentIds, find_stored
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
-from services.counter.take_over import write_taken_over
-from services.counter.write import write
+from services.counter.write import write_once
 from shared import metrics
 from shared.sites import Sites
 
@@ -42,10 +42,8 @@ class BatchCounter:
         state = await read_state(self._redis, batch.shard, self._epoch, arrivals)
         stored = self._recent.positions(arrivals) | await find_stored(self._store, batch.shard, arrivals)
         enrich(batch, arrivals, state, stored, outcome)
-        if batch.recovered:
-            await write_taken_over(self._redis, self._store, batch, outcome, self._guard)
-        else:
-            await write(self._store, batch.token, outcome.rows, self._guard)
+        if batch.recovered or not await write_once(self._store, batch.token, outcome.rows, self._guard):
+            await ensure_written(self._store, batch, outcome, self._guard)
         if await apply(self._redis, batch, self._epoch, changes(batch, outcome.rows, outcome, state)):
             _measure(batch, outcome)
         self._recent.add(outcome.rows)

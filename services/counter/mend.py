@@ -8,16 +8,14 @@ that is cut off leaves nothing half done but a table that the next one drops.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
 from services.counter.lease import Lease, taken_over
 from services.counter.store import Guard
-from services.counter.truth import sql
-from services.counter.verify import ROLL_UPS
+from services.counter.truth import ROLL_UPS, sql
 from shared.clickhouse import Statements
-from shared.streams import GROUP, delivery_key, events_key
 
 _SETTLE_SECONDS = 0.5
 _WHOLE = "all"
@@ -48,7 +46,7 @@ async def mend(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[
                 # in their order, and so finds the latest title of an item last.
                 await store.command(
                     f"INSERT INTO {scratch} ({columns}) SELECT {columns} FROM ({rule})"  # noqa: S608 - ClickHouse's own
-                    " SETTINGS insert_deduplicate = 0, max_threads = 1"
+                    " SETTINGS deduplicate_insert = 'disable', deduplicate_insert_select = 'disable', max_threads = 1"
                 )
                 await _replace(store, table, _WHOLE, guard)
             yield Mended(table, 0)
@@ -64,23 +62,12 @@ async def _paused(redis: "Redis", store: Statements, shards: int) -> AsyncIterat
             for shard, epoch in enumerate(epochs):
                 await Lease(redis, shard).renew(epoch)
 
-        for shard in range(shards):
-            await _note(redis, shard)
         # An insert that a counter began while it had its shard is waited for.
         await asyncio.sleep(_SETTLE_SECONDS)
-        while (await store.query(sql("inserting")))[0][0]:
+        while await store.query(sql("inserting")):
             await asyncio.sleep(_SETTLE_SECONDS)
         await guard()
         yield guard
-
-
-async def _note(redis: "Redis", shard: int) -> None:
-    """Write down up to where entries were read: of their batches, tokens and block numbers say nothing any more."""
-    if await redis.exists(events_key(shard)):
-        groups: Any = await redis.xinfo_groups(events_key(shard))
-        for group in groups:
-            if group["name"] == GROUP.encode():
-                await redis.hset(delivery_key(shard), "mended", group["last-delivered-id"])
 
 
 @asynccontextmanager

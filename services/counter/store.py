@@ -28,6 +28,18 @@ class PatientStore:
                 return await self._store.query(sql, parameters)
         raise AssertionError("attempts never end")
 
+    async def command_once(self, sql: str, parameters: Mapping[str, Any]) -> bool:
+        """One attempt alone; False where the store failed and it is not known how much it has done."""
+        return await self._once(self._store.command(sql, parameters))
+
+    async def insert_once(
+        self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any], guard: Guard
+    ) -> bool:
+        """The same for an insert, which guard is asked before."""
+        await guard()
+        with metrics.INSERT_SECONDS.time():
+            return await self._once(self._store.insert(table, columns, settings))
+
     async def insert(
         self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any], guard: Guard
     ) -> None:
@@ -36,6 +48,15 @@ class PatientStore:
             with attempt, metrics.INSERT_SECONDS.time():
                 await guard()
                 await self._store.insert(table, columns, settings)
+
+    async def _once(self, statement: Awaitable[None]) -> bool:
+        try:
+            await statement
+        except StoreError as error:
+            if not self._may_pass(error):
+                raise
+            return False
+        return True
 
     def _attempts(self) -> AsyncIterator[stamina.Attempt]:
         return stamina.retry_context(on=self._may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0)

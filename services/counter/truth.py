@@ -22,6 +22,9 @@ from shared.readmodel import (
 )
 from shared.streams import EntryId
 
+ROLL_UPS = ("traffic_hourly", "breakdown_daily", "items")
+"""The tables that views fill from `events`."""
+
 Hashes = dict[str, dict[str, int]]
 """Redis hashes by key."""
 

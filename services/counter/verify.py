@@ -12,13 +12,12 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from services.counter.delivery import Delivery, before_stream, parse_delivery, read_delivery
-from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
+from services.counter.truth import ROLL_UPS, Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries
 from shared.readmodel import counts_key, ratings_key, views_key, votes_key
 from shared.sites import Sites
 from shared.streams import delivery_key
 
-ROLL_UPS = ("traffic_hourly", "breakdown_daily", "items")
 _TRIES = 3
 _PAUSE_SECONDS = 0.5
 

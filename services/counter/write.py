@@ -11,10 +11,6 @@ from shared.events import StreamEvent
 
 _QUERIES = resources.files("services.counter").joinpath("queries")
 _WRITTEN = _QUERIES.joinpath("written.sql").read_text("utf-8")
-_BLOCKS_SINCE = _QUERIES.joinpath("blocks_since.sql").read_text("utf-8")
-
-DEDUPLICATION_WINDOW = 100_000
-"""How many blocks later a table has forgotten a token: its setting non_replicated_deduplication_window."""
 
 LATEST_MS = 4_102_444_800_000
 """2100-01-01, after any event that is stored."""
@@ -37,8 +33,12 @@ def insert_settings(token: str) -> dict[str, object]:
 async def write(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> None:
     """Insert rows of a batch; returns when they are stored. guard: raises where the shard is no longer ours."""
     if rows:
-        columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
-        await store.insert("events", columns, insert_settings(token), guard)
+        await store.insert("events", _columns(rows), insert_settings(token), guard)
+
+
+async def write_once(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> bool:
+    """The same, tried only once; False where the store failed and it may be stored, or in part."""
+    return not rows or await store.insert_once("events", _columns(rows), insert_settings(token), guard)
 
 
 async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
@@ -48,15 +48,6 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
     entries = {entry.id for entry in batch.entries}
     rows = [Row(*values) for values in await store.query(_WRITTEN, where)]
     return {row.position: row for row in rows if row.position.entry in entries}
-
-
-async def blocks_since(store: PatientStore, batch: Batch) -> int:
-    """How many blocks were inserted after the rows of the batch, of which some are stored; never too few.
-
-    Merged parts and the rows of other batches in between can make it too many.
-    """
-    ((blocks,),) = await store.query(_BLOCKS_SINCE, _where(batch))
-    return int(blocks)
 
 
 def _where(batch: Batch) -> dict[str, object]:
@@ -75,3 +66,7 @@ def _where(batch: Batch) -> dict[str, object]:
         "last_ms": last.ms,
         "last_seq": last.seq,
     }
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, Sequence[object]]:
+    return dict(zip(Row._fields, zip(*rows, strict=True), strict=True))

@@ -77,17 +77,18 @@ ARRAY JOIN if(kind = 'bot',
 WHERE type = 'pageview'
 GROUP BY site, date, dimension, value;
 
--- Everything about an item since the beginning: views without bots, and the votes as they stand now.
+-- Items by day: views without bots, and how the votes changed; all days together are the votes as they stand now.
 CREATE TABLE items
 (
     site  LowCardinality(String),
     item  String,
+    date  Date,
     title SimpleAggregateFunction(anyLast, String),
     views SimpleAggregateFunction(sum, UInt64),
     votes SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(Int64)))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (site, item)
+ORDER BY (site, item, date)
 SETTINGS non_replicated_deduplication_window = 100000;
 
 -- A changed vote takes one from the score it had and adds one to the score it has.
@@ -95,10 +96,11 @@ CREATE MATERIALIZED VIEW items_view TO items AS
 SELECT
     site,
     item,
+    date,
     anyLast(title) AS title,
     countIf(type = 'pageview') AS views,
     sumMap(if(type = 'rating', if(previous = 0, [score], [score, previous]), []),
            if(type = 'rating', if(previous = 0, [1], [1, -1]), [])::Array(Int64)) AS votes
 FROM events
 WHERE kind != 'bot'
-GROUP BY site, item
+GROUP BY site, item, date

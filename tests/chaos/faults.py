@@ -57,7 +57,7 @@ def faults(world: World) -> dict[str, Fault]:
     for point in Point:
         if point not in {Point.RECOVERING, Point.RECOVERED_INSERTED}:  # those need a death before
             found[f"kill at: {point}"] = partial(kill_at, point=point)
-    for point in (Point.INSERTING, Point.INSERTED, Point.APPLYING):
+    for point in (Point.BEFORE_INSERT, Point.INSERTED, Point.APPLYING):
         found[f"stop at: {point}"] = partial(stop_at, point=point)
     if world.backend is Backend.HTTP:
         found |= {

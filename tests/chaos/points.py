@@ -25,6 +25,7 @@ class Point(StrEnum):
     AFTER_XADD = "after XADD"
     TAKING_SHARD = "taking a shard"
     BATCH_READ = "batch read"
+    BEFORE_INSERT = "before the insert"
     INSERTING = "inserting"
     INSERTED = "inserted, not applied"
     APPLYING = "applying"
@@ -95,6 +96,7 @@ def install(folder: Path) -> None:
     _around(publish, "append", before=at(Point.BEFORE_XADD), after=at(Point.AFTER_XADD))
     _around(RecentIds, "load", before=at(Point.TAKING_SHARD))
     _around(consume.BatchCounter, "count", before=at(Point.BATCH_READ, Point.RECOVERING))
+    _around(ClickHouse, "insert", before=at(Point.BEFORE_INSERT))
     _around(ClickHouse, "insert", before=at(Point.INSERTING))
     _around(consume, "write", after=at(Point.INSERTED, Point.RECOVERED_INSERTED))
     _around(consume, "apply", before=at(Point.APPLYING), after=at(Point.APPLIED))

@@ -27,8 +27,6 @@ from tests.chaos.traffic import Traffic
 from tests.chaos.watch import Watcher
 from tests.chaos.world import SHARDS, Backend, World
 
-QUIET_SECONDS = 60.0
-"""How long the counters may take to count all that waits once nothing is done to them any more."""
 _HEALED_SECONDS = 30.0
 
 
@@ -42,6 +40,8 @@ class Spec(msgspec.Struct, frozen=True):
     faults: int = 0
     only: list[str] = []
     sabotage: Sabotage | None = None
+    quiet: float = 60.0
+    """Seconds that the counters may take to count all that waits once nothing is done to them any more."""
 
 
 class Result(msgspec.Struct):
@@ -96,7 +96,7 @@ async def _do(spec: Spec, world: World, result: Result) -> None:
         await _faults(spec, world, random, result)
     finally:
         await traffic.stop()
-        await _until_counted(world)
+        await _until_counted(world, spec.quiet)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     await asyncio.gather(*(service.stop() for service in world.services))
@@ -168,12 +168,12 @@ async def _recovered(world: World) -> float:
     return time.monotonic() - began
 
 
-async def _until_counted(world: World) -> None:
+async def _until_counted(world: World, seconds: float) -> None:
+    """Returns when nothing waits, or the time is over: what then still waits will be seen by the check."""
     redis = shared.redis.client(world.redis.url)
-    ends = time.monotonic() + QUIET_SECONDS
+    ends = time.monotonic() + seconds
     try:
-        while any([(await read_delivery(redis, shard)).waiting for shard in range(SHARDS)]):
-            assert time.monotonic() < ends, f"events still wait {QUIET_SECONDS:.0f} s after the last fault"
+        while any([(await read_delivery(redis, shard)).waiting for shard in range(SHARDS)]) and time.monotonic() < ends:
             await asyncio.sleep(0.1)
     finally:
         await redis.aclose()

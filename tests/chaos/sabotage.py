@@ -42,7 +42,7 @@ def install(sabotage: Sabotage) -> None:
             # Without a token ClickHouse drops a block that it has seen by its content, so that must go too.
             settings = write.insert_settings("")
             del settings["insert_deduplication_token"]
-            _replace(write, "insert_settings", lambda _: {**settings, "insert_deduplicate": 0})
+            _replace(write, "insert_settings", lambda _: {**settings, "deduplicate_insert": "disable"})
         case Sabotage.NO_FENCE:
             fence, _, rest = apply_module._SCRIPT.partition(" then return -1 end")
             assert rest, "the fence is no longer where it was"
@@ -76,7 +76,7 @@ def _apply_first() -> None:
         later[batch.token] = arguments
 
     async def apply_then_write(redis: "Redis", batch: Batch, *arguments: Any) -> bool:
-        applied = await real_apply(redis, batch, *arguments)
+        applied: bool = await real_apply(redis, batch, *arguments)
         await real_write(*later.pop(batch.token))
         return applied
 

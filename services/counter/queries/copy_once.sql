@@ -11,4 +11,4 @@ WHERE _partition_id = {partition:String}
     HAVING count() > 1 AND min(_partition_id) < {partition:String}
 )
 LIMIT 1 BY shard, entry_ms, entry_seq, entry_index
-SETTINGS insert_deduplicate = 0
+SETTINGS deduplicate_insert = 'disable', deduplicate_insert_select = 'disable'

@@ -1,0 +1,78 @@
+"""The INSERT of a batch where an earlier attempt at it may have stored none of it, all of it, or other rows.
+
+A token alone does not make such a batch right. ClickHouse writes a token down half a millisecond before the rows are
+there, in every table by itself: killed in between, it drops the repetition of what it never had. A repetition may also
+be computed differently (another version, another configuration), and a token is forgotten after a while. So what stands
+in the store is looked up and stays as it is, only what is missing is inserted, and the roll-ups are levelled with the
+events. What the token is for: an insert of a counter that was stopped just before it sent it, and wakes up later.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+
+from services.counter.batch import Batch
+from services.counter.enrich import Outcome
+from services.counter.rows import Row
+from services.counter.store import Guard, PatientStore
+from services.counter.truth import ROLL_UPS, sql
+from services.counter.write import write, written
+
+_SETTLE_SECONDS = 0.05
+
+
+async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, guard: Guard) -> None:
+    """Store what is missing of the batch. Then the outcome says what is stored, the roll-ups what the events say."""
+    for number in count():
+        await _inserts_done(store)
+        found = await written(store, batch)
+        outcome.keep(found)
+        missing = [row for row in outcome.rows if row.position not in found]
+        if not missing:
+            break
+        # Not the same token twice: the first one may be known, and its rows not there.
+        await write(store, batch.token if number == 0 else f"{batch.token}:{number}", missing, guard)
+    if outcome.rows:
+        await guard()
+        await _level(store, outcome.rows)
+
+
+async def _level(store: PatientStore, rows: Sequence[Row]) -> None:
+    """Add to the roll-ups what they lack on the days of these rows, or take away what is too much."""
+    days = [row.date for row in rows]
+    parameters = {
+        "sites": sorted({row.site for row in rows}),
+        "items": sorted({row.item for row in rows}),
+        "first": min(days),
+        "last": max(days),
+    }
+    for table in ROLL_UPS:
+        ((rule, _),) = await store.query(sql("rule"), {"table": table})
+        statement = sql(f"level_{table}").replace("(RULE)", f"({_some_events(rule)})")
+        while not await store.command_once(statement, parameters):
+            await _inserts_done(store)  # or it might be done twice
+
+
+def _some_events(rule: str) -> str:
+    """A view's SELECT, of the events alone that the parameters name.
+
+    The days of a site begin up to 14 hours before and after those of UTC; the table is ordered by time.
+    """
+    before, table, after = rule.partition(".events")
+    assert table, "the views read from the table events"  # noqa: S101 - their migration says so
+    chosen = """(
+        SELECT *
+        FROM events
+        WHERE site IN {sites:Array(String)} AND date BETWEEN {first:Date} AND {last:Date}
+          AND time BETWEEN toDateTime64({first:Date}, 3, 'UTC') - INTERVAL 1 DAY
+                       AND toDateTime64({last:Date}, 3, 'UTC') + INTERVAL 2 DAY
+    )"""
+    return before[: before.rindex(" ") + 1] + chosen + after
+
+
+async def _inserts_done(store: PatientStore) -> None:
+    """Wait until no insert is under way that was under way now: one of a counter that died may go on without it."""
+    running = {name for (name,) in await store.query(sql("inserting"))}
+    while running:
+        await asyncio.sleep(_SETTLE_SECONDS)
+        running &= {name for (name,) in await store.query(sql("inserting"))}
