@@ -1,5 +1,6 @@
 """`truycap up` as a portal's owner tries it: the demo in a real browser, the totals after everything was killed."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from tests.support.counting import GOOGLEBOT, PERSON
+import shared.redis
+from services.embedded.folder import Folder
+from shared.streams import append
+from tests.support.counting import GOOGLEBOT, PERSON, pageview
 from tests.support.servers import free_port
 from tests.support.truycap import Up, run
 
@@ -148,6 +152,21 @@ def test_verify_fails_after_a_row_was_deleted_behind_its_back(tmp_path: Path) ->
     checked = run("verify", "--data", str(data))
     assert checked.returncode == 1
     assert "1 events were counted, ClickHouse has 0 rows" in checked.stdout
+
+
+def test_it_ends_with_one_line_where_nothing_can_be_counted(tmp_path: Path) -> None:
+    async def poison(url: str) -> None:
+        redis = shared.redis.client(url)
+        await append(redis, 0, [pageview("removed") for _ in range(101)])
+        await redis.aclose()
+
+    with Up(tmp_path / "data") as up:
+        before = up.output
+        asyncio.run(poison(Folder(up.data).redis_url))
+        assert up.wait() == 1
+        said = up.output.removeprefix(before).strip().splitlines()
+        assert len(said) == 1, said
+        assert said[0].startswith("truycap: Counting stops: a batch of shard 0 has 101 dead letters")
 
 
 def test_it_stops_within_ten_seconds_with_live_clients(tmp_path: Path) -> None:
