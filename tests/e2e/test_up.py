@@ -1,6 +1,5 @@
 """`truycap up` as a portal's owner tries it: the demo in a real browser, the totals after everything was killed."""
 
-import asyncio
 import subprocess
 import sys
 import threading
@@ -8,13 +7,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
+from redis import Redis
 
-import shared.redis
 from services.embedded.folder import Folder
-from shared.streams import append
+from shared.streams import encode_entry, events_key
 from tests.support.counting import GOOGLEBOT, PERSON, pageview
 from tests.support.servers import free_port
 from tests.support.truycap import Up, run
@@ -155,14 +155,12 @@ def test_verify_fails_after_a_row_was_deleted_behind_its_back(tmp_path: Path) ->
 
 
 def test_it_ends_with_one_line_where_nothing_can_be_counted(tmp_path: Path) -> None:
-    async def poison(url: str) -> None:
-        redis = shared.redis.client(url)
-        await append(redis, 0, [pageview("removed") for _ in range(101)])
-        await redis.aclose()
-
+    poison: Any = encode_entry([pageview("removed") for _ in range(101)])._asdict()
     with Up(tmp_path / "data") as up:
         before = up.output
-        asyncio.run(poison(Folder(up.data).redis_url))
+        # Not asyncio's client: in this process Playwright has a loop running.
+        with Redis.from_url(Folder(up.data).redis_url) as redis:
+            redis.xadd(events_key(0), poison)
         assert up.wait() == 1
         said = up.output.removeprefix(before).strip().splitlines()
         assert len(said) == 1, said
