@@ -17,10 +17,12 @@ from msgspec import Meta
 MAX_EVENTS = 500
 """How many events one request may carry."""
 
+MAX_ATTEMPT = 65_535
+
 SiteId = Annotated[str, Meta(min_length=1, max_length=63)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 Score = Annotated[int, Meta(ge=1, le=5)]
-Attempt = Annotated[int, Meta(ge=0, le=65535)]
+Attempt = Annotated[int, Meta(ge=0, le=MAX_ATTEMPT)]
 VisitorId = Annotated[str, Meta(max_length=128)]
 
 MAX_ITEM = 512

@@ -21,6 +21,11 @@ REJECTED = Counter("truycap_events_rejected_total", "Events that the counter rej
 DEAD = Counter(
     "truycap_events_dead_lettered_total", "Events in the dead-letter stream, by reason.", ["shard", "reason"]
 )
+DEAD_LEVEL = Gauge(
+    "truycap_dead_letter_level",
+    "Dead letters of late; above TRUYCAP_DEAD_LETTER_CEILING the counter stops.",
+    ["shard"],
+)
 BATCH_EVENTS = Histogram(
     "truycap_batch_events",
     "Events in a batch.",

@@ -14,10 +14,12 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.errors import SetupError
-from shared.events import MAX_EVENTS, StreamEvent
+from shared.events import MAX_ATTEMPT, MAX_EVENTS, StreamEvent
 
 _VERSION = b"1"
 GROUP = "counter"
+DEAD_LEVEL = "dead_level"
+"""The field of the delivery hash."""
 MAX_ENTRY_EVENTS = MAX_EVENTS
 """A group commit is cut here, so that a batch of entries stays bounded."""
 
@@ -45,7 +47,10 @@ def dead_key(shard: int) -> str:
 
 
 def delivery_key(shard: int) -> str:
-    """A hash: accepted, counted, dead, rejected:<reason> (numbers of events), applied (the last applied entry id)."""
+    """A hash of numbers of events (accepted, counted, presence, dead, rejected:<reason>) and of how things stand.
+
+    applied: the last applied entry id; dead_level: see services/counter/ceiling.py.
+    """
     return shard_key(shard, "delivery")
 
 
@@ -124,6 +129,24 @@ def _decode_or_not(raw: msgspec.Raw) -> StreamEvent | Malformed:
 
 def _count(field: bytes | None) -> int:
     return min(int(field), MAX_ENTRY_EVENTS) if field and field.isdigit() else 1
+
+
+def sent_again(content: Content) -> Content:
+    """The entry with every page view's and rating's `attempt` one higher; what cannot be decoded stays as it is."""
+    if content.v != _VERSION:
+        return content
+    try:
+        events = _decode_raw(content.events)
+    except _UNDECODABLE:
+        return content
+    return content._replace(events=_encode([_sent_again(raw) for raw in events]))
+
+
+def _sent_again(raw: msgspec.Raw) -> msgspec.Raw | StreamEvent:
+    event = _decode_or_not(raw)
+    if isinstance(event, Malformed) or not event.id:  # pings and leaves have none
+        return raw
+    return msgspec.structs.replace(event, attempt=min(event.attempt + 1, MAX_ATTEMPT))
 
 
 async def append(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:

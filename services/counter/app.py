@@ -75,7 +75,8 @@ class Counter:
             # A connection each, so that a shard whose store hangs does not keep the others waiting.
             store = await ClickHouse.connect(self._settings.clickhouse_dsn)
             self._stores.append(store)
-            shard = ShardCounter(self._broker, self._redis, store, self._sites, number)
+            ceiling = self._settings.dead_letter_ceiling
+            shard = ShardCounter(self._broker, self._redis, store, self._sites, number, ceiling=ceiling)
             self._shards.append(shard)
             self._tasks.append(asyncio.create_task(shard.run(force=self._alone), name=f"shard-{number}"))
 

@@ -28,7 +28,7 @@ from shared.readmodel import (
     votes_field,
     votes_key,
 )
-from shared.streams import dead_key, delivery_key
+from shared.streams import DEAD_LEVEL, dead_key, delivery_key
 
 Word = str | int | bytes
 Command = Sequence[Word]
@@ -123,6 +123,8 @@ def delivery_changes(batch: Batch, counted: int, outcome: Outcome) -> Iterator[C
         fields = {"reason": letter.reason, "entry": str(entry), "number": number, **content._asdict()}
         yield "HINCRBY", key, "dead", content.n
         yield "XADD", dead_key(batch.shard), "*", *(word for field in fields.items() for word in field)
+    if outcome.level_change:  # not the level itself: a replay may change it meanwhile
+        yield "HINCRBY", key, DEAD_LEVEL, outcome.level_change
     yield "HSET", key, "applied", str(batch.entries[-1].id)
 
 

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from services.counter.apply import apply
 from services.counter.batch import Batch
+from services.counter.ceiling import LETTER, level_change
 from services.counter.changes import changes
 from services.counter.enrich import Outcome, enrich, sort_out
 from services.counter.ensure import ensure_written
@@ -18,14 +19,26 @@ from shared.sites import Sites
 
 
 class BatchCounter:
-    """Counts a shard's batches under one epoch. recent: what was counted lately; guard: asked before each insert."""
+    """Counts a shard's batches under one epoch.
+
+    ceiling: of dead letters; recent: what was counted lately; guard: asked before each insert.
+    """
 
     def __init__(
-        self, redis: "Redis", store: PatientStore, sites: Sites, *, epoch: int, recent: RecentIds, guard: Guard
+        self,
+        redis: "Redis",
+        store: PatientStore,
+        sites: Sites,
+        *,
+        ceiling: int,
+        epoch: int,
+        recent: RecentIds,
+        guard: Guard,
     ) -> None:
         self._redis = redis
         self._store = store
         self._sites = sites
+        self._ceiling = ceiling
         self._epoch = epoch
         self._recent = recent
         self._guard = guard
@@ -35,22 +48,24 @@ class BatchCounter:
     async def count(self, batch: Batch) -> None:
         """Count the batch; returns when it is applied, by this call or before it.
 
-        FencedError or RedisError where it is left pending; StoreError where no repetition would help.
+        FencedError or RedisError where it is left pending; StoreError where no repetition would help;
+        DeadLetterCeilingError where too much of it cannot be counted.
         """
         outcome = Outcome()
         arrivals = sort_out(batch, self._sites, outcome)
         state = await read_state(self._redis, batch.shard, self._epoch, arrivals)
         stored = self._recent.positions(arrivals) | await find_stored(self._store, batch.shard, arrivals)
         enrich(batch, arrivals, state, stored, outcome)
+        outcome.level_change = level_change(batch.shard, state.dead_level, outcome, self._ceiling)
         if batch.recovered or not await write_once(self._store, batch.token, outcome.rows, self._guard):
             await ensure_written(self._store, batch, outcome, self._guard)
         if await apply(self._redis, batch, self._epoch, changes(batch, outcome.rows, outcome, state)):
-            _measure(batch, outcome)
+            _measure(batch, outcome, state.dead_level + outcome.level_change)
         self._recent.add(outcome.rows)
         self.counted += 1
 
 
-def _measure(batch: Batch, outcome: Outcome) -> None:
+def _measure(batch: Batch, outcome: Outcome, dead_level: int) -> None:
     shard = str(batch.shard)
     metrics.BATCH_EVENTS.observe(len(batch.events))
     metrics.COUNTED.labels(shard).inc(len(outcome.rows) + outcome.presence_only)
@@ -58,4 +73,5 @@ def _measure(batch: Batch, outcome: Outcome) -> None:
         metrics.REJECTED.labels(shard, reason).inc()
     for letter in outcome.dead:
         metrics.DEAD.labels(shard, letter.reason).inc(letter.content.n)
+    metrics.DEAD_LEVEL.labels(shard).set(dead_level / LETTER)
     metrics.VISIBLE_SECONDS.observe(max(0.0, time.time() - batch.entries[0].id.ms / 1000))

@@ -41,11 +41,12 @@ class Seen(NamedTuple):
 class State:
     """What earlier batches left behind, as far as this batch needs it; moved on while the batch is computed.
 
-    seen: by (site, source), then visitor. votes: the voter's score now.
+    seen: by (site, source), then visitor. votes: the voter's score now. dead_level: see ceiling.py, in points.
     """
 
     seen: dict[tuple[str, Source], dict[int, Seen]] = field(default_factory=dict)
     votes: dict[VoteKey, int] = field(default_factory=dict)
+    dead_level: int = 0
 
 
 class DeadLetter(NamedTuple):
@@ -69,7 +70,7 @@ class Outcome:
 
     rows: to be stored; rejected: what is not counted, and why; dead: to be dead-lettered; presence_only: how many
     pings and leaves there were; readers: last seen (ms) by (site, item), then visitor, None for who left; latest: the
-    batch's latest time by (site, source), in ms.
+    batch's latest time by (site, source), in ms; level_change: of the dead letters' level, see ceiling.py.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Outcome:
     presence_only: int = 0
     readers: dict[tuple[str, str], dict[int, int | None]] = field(default_factory=dict)
     latest: dict[tuple[str, Source], int] = field(default_factory=dict)
+    level_change: int = 0
 
     def keep(self, written: Mapping[Position, Row]) -> None:
         """Let the rows that are stored already stand, whatever this computation says of their events."""

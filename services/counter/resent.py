@@ -8,20 +8,23 @@ of the last minutes are kept in memory.
 
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
 
 from services.counter.batch import Position
-from services.counter.enrich import FUTURE_MS, Arrival
+from services.counter.enrich import Arrival
 from services.counter.rows import Row
 from shared.clickhouse import Queries, format_time
 from shared.events import Source
-from shared.streams import EntryId, delivery_key
+from shared.streams import EntryId, delivery_key, events_key
 
 KEPT_MS = 25 * 3600 * 1000
 """A tracker keeps an event that was not acknowledged for a day at most."""
 RECENT_MS = 2 * 60 * 1000
+LATE_MS = 24 * 3600 * 1000
+"""What happened so long before it was accepted is a replayed dead letter; such are looked up, not remembered."""
 MOST_RECENT = 200_000
 _IDS_PER_QUERY = 1000
 _QUERIES = resources.files("services.counter").joinpath("queries")
@@ -33,39 +36,70 @@ Positions = dict[tuple[str, bytes], Position]
 
 
 class RecentIds:
-    """The ids of the live events that were counted in the last RECENT_MS, at most MOST_RECENT."""
+    """The ids of the live events that were counted in the last RECENT_MS, at most MOST_RECENT.
+
+    Whoever computes a batch again must decide the same, though what is in memory depends on when the session began. So
+    `positions` looks back from an event's own entry, never further than `load` does for whatever is not applied yet.
+    Beyond MOST_RECENT ids in RECENT_MS the earliest are forgotten, and then two counters may differ about them.
+    """
 
     def __init__(self) -> None:
         self._positions: Positions = {}
 
     @classmethod
     async def load(cls, redis: "Redis", store: Queries, shard: int) -> "RecentIds":
-        """Those of the last minutes before the position that the shard has reached, and all since."""
+        """Those of the last minutes before what is to be counted next, and all since."""
         recent = cls()
-        applied = await redis.hget(delivery_key(shard), "applied")
-        if applied:
-            since = max(0, EntryId.parse(applied).ms - RECENT_MS)
-            parameters = {"shard": shard, "since": since, "most": MOST_RECENT}
+        begin = await _next_entry(redis, shard)
+        if begin:
+            parameters = {
+                "shard": shard,
+                "since": max(0, begin.ms - RECENT_MS),
+                "most": MOST_RECENT,
+                "late": LATE_MS,
+            }
             for site, event_id, ms, seq, number in await store.query(_RECENT, parameters):
                 recent._positions[str(site), event_id.bytes] = Position(EntryId(int(ms), int(seq)), int(number))
         return recent
 
     def positions(self, arrivals: Iterable[Arrival]) -> Positions:
-        """Where those of the arrivals that are known were counted."""
-        keys = ((event.site, event.id) for _, event, _ in arrivals if event.id)
-        return {key: self._positions[key] for key in keys if key in self._positions}
+        """Where those of the arrivals were counted that are known from an entry at most RECENT_MS before their own."""
+        found: Positions = {}
+        for position, event, _ in arrivals:
+            known = self._positions.get((event.site, event.id))
+            if known and position.entry.ms - known.entry.ms <= RECENT_MS:
+                found[event.site, event.id] = known
+        return found
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Note what was counted, and forget what is older than RECENT_MS before it."""
+        """Note a batch's rows, and forget what is older than RECENT_MS before the first of them.
+
+        No batch begins earlier than the one before it, but it may begin before that one's end.
+        """
         for row in rows:
-            if row.source == Source.LIVE:
-                self._positions[row.site, row.id.bytes] = row.position
-        oldest = rows[-1].entry_ms - RECENT_MS if rows else 0
+            if row.source == Source.LIVE and row.entry_ms - row.time <= LATE_MS:
+                key = (row.site, row.id.bytes)
+                self._positions.pop(key, None)  # the order is that of the positions
+                self._positions[key] = row.position
+        oldest = rows[0].entry_ms - RECENT_MS if rows else 0
         while self._positions:
             key = next(iter(self._positions))
             if self._positions[key].entry.ms >= oldest and len(self._positions) <= MOST_RECENT:
                 break
             del self._positions[key]
+
+
+async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:
+    """A position before which nothing is left to count: of the stream's first entry (what was applied is deleted), of
+    the last applied one where the stream is empty; None where there never was any.
+
+    In this order: what another counter applies meanwhile was on the stream before.
+    """
+    first: Any = await redis.xrange(events_key(shard), count=1)
+    if first:
+        return EntryId.parse(first[0][0])
+    applied = await redis.hget(delivery_key(shard), "applied")
+    return EntryId.parse(applied) if applied else None
 
 
 async def find_stored(store: Queries, shard: int, arrivals: Sequence[Arrival]) -> Positions:
@@ -80,8 +114,9 @@ async def find_stored(store: Queries, shard: int, arrivals: Sequence[Arrival]) -
             "sites": sorted({event.site for event in part}),
             "ids": [str(UUID(bytes=event.id)) for event in part],
             "from": format_time(min(event.time for event in part) - (KEPT_MS if live else 0)),
-            # The clock of the ingest that took the first sending may have been ahead.
-            "to": format_time(max(event.time for event in part) + (FUTURE_MS if live else 0)),
+            # A dead letter is replayed whenever: its event may have been sent again, and counted, after it. And the
+            # clock of the ingest that took the first sending may have been ahead.
+            "to": format_time(max(event.time for event in part) + (KEPT_MS if live else 0)),
         }
         for site, event_id, ms, seq, number in await store.query(_STORED, parameters):
             key, position = (str(site), event_id.bytes), Position(EntryId(int(ms), int(seq)), int(number))

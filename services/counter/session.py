@@ -51,14 +51,17 @@ _PASSING = (FencedError, LostReadError, RedisError, OSError)
 
 
 class ShardCounter:
-    """Counts one shard, for as long as `run` runs."""
+    """Counts one shard, for as long as `run` runs. ceiling: of dead letters, 0 for none."""
 
-    def __init__(self, broker: RedisBroker, redis: "Redis", store: ClickHouse, sites: Sites, shard: int) -> None:
+    def __init__(
+        self, broker: RedisBroker, redis: "Redis", store: ClickHouse, sites: Sites, shard: int, *, ceiling: int
+    ) -> None:
         self._broker = broker
         self._redis = redis
         self._store = PatientStore(store, shard)
         self._sites = sites
         self._shard = shard
+        self._ceiling = ceiling
         self._lease = Lease(redis, shard)
         self._log = logger.bind(shard=shard)
         self._counting = asyncio.Lock()
@@ -117,7 +120,9 @@ class ShardCounter:
         await ensure_group(self._redis, self._shard)
         recent = await RecentIds.load(self._redis, self._store, self._shard)
         guard = partial(self._lease.renew, epoch)
-        batches = BatchCounter(self._redis, self._store, self._sites, epoch=epoch, recent=recent, guard=guard)
+        batches = BatchCounter(
+            self._redis, self._store, self._sites, ceiling=self._ceiling, epoch=epoch, recent=recent, guard=guard
+        )
         await self._recover(batches, consumer, lambda _: True)
         failures: list[Exception] = []
         subscriber = self._subscriber(batches, consumer, failures)

@@ -9,10 +9,11 @@ from services.counter.enrich import Arrival, Seen, State, VoteKey
 from services.counter.lease import FencedError, epoch_key
 from shared.events import Kind, Source
 from shared.readmodel import Presence, presence_key, visitor_member, votes_field, votes_key
+from shared.streams import DEAD_LEVEL, delivery_key
 
 
 async def read_state(redis: "Redis", shard: int, epoch: int, arrivals: Iterable[Arrival]) -> State:
-    """When the visitors of these events were last seen, and how the voters voted before.
+    """When the visitors of these events were last seen, how the voters voted before, the level of dead letters.
 
     The epoch is read last: while it is ours nobody else has changed anything. (No transaction: a full Redis refuses
     every command in one.) FencedError where the shard has passed to another counter.
@@ -24,12 +25,13 @@ async def read_state(redis: "Redis", shard: int, epoch: int, arrivals: Iterable[
                 pipe.zmscore(presence_key(shard, site, presence, source), [visitor_member(v) for v in who])
         for site, keys in votes.items():
             pipe.hmget(votes_key(shard, site), [votes_field(item, voter) for _, item, voter in keys])
+        pipe.hget(delivery_key(shard), DEAD_LEVEL)
         pipe.get(epoch_key(shard))
-        *answers, found = await pipe.execute()
+        *answers, level, found = await pipe.execute()
     if found != b"%d" % epoch:
         raise FencedError
 
-    state = State()
+    state = State(dead_level=int(level or 0))
     rest: Iterator[Any] = iter(answers)
     for where, who in visitors.items():
         scores = {presence: next(rest) for presence in Presence}

@@ -1,9 +1,8 @@
 """The ingest service: its parts put together."""
 
+import asyncio
 from collections.abc import Callable
 from uuid import UUID, uuid4
-
-from redis.exceptions import RedisError
 
 from services.ingest.collect import Addresses, Collect
 from services.ingest.pipeline import Pipeline, RateLimit
@@ -15,6 +14,10 @@ from shared.http import Routes
 from shared.settings import Settings
 from shared.sites import Sites
 from shared.streams import check_shards
+
+READY_KEY = "ingest:ready"
+"""Written to find out whether Redis takes writes; nobody reads it."""
+_READY_SECONDS = 10
 
 
 class Ingest:
@@ -59,9 +62,15 @@ class Ingest:
         await self._redis.aclose()
 
     async def ready(self) -> str | None:
-        """What keeps events from being accepted, None where nothing does."""
+        """What keeps events from being accepted, None where nothing does.
+
+        Found out by a write that reaches the disk: a Redis that is full, a replica, or whose disk fails answers PING.
+        """
         try:
-            await self._redis.ping()
-        except (RedisError, OSError) as error:
-            return f"Redis does not answer: {error}"
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._redis.set(READY_KEY, 1, ex=_READY_SECONDS)
+        except TimeoutError:
+            return f"Redis takes no write within {COMMIT_SECONDS} s"
+        except Exception as error:  # of whatever kind: events would fail in the same way
+            return f"Redis takes no write: {' '.join(str(error).split()) or type(error).__name__}"
         return None

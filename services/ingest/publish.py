@@ -59,6 +59,11 @@ class Publisher:
         self._wake.set()
         return done
 
+    @property
+    def events_waiting(self) -> int:
+        """How many events are in memory: those of the XADD under way, and those behind it."""
+        return self._events_waiting
+
     async def stop(self) -> None:
         """Finish what waits, then end."""
         self._stopping = True

@@ -1,5 +1,6 @@
 """The services one by one, as processes of their own against real servers."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.counting import PERSON
+import shared.redis
+from shared.streams import append, dead_key
+from tests.support.counting import PERSON, pageview
 from tests.support.servers import ClickHouseServer, RedisServer, free_port
 from tests.support.truycap import COMMAND, ROOT, run
 
@@ -133,6 +136,26 @@ def test_services_of_their_own_count_together_and_outlive_each_others_death(serv
     assert checked.returncode == 0, checked.stdout + checked.stderr
     codes = services.stop()
     assert {name: code for name, code in codes.items() if name != "counter"} == {"ingest": 0, "counter2": 0, "api": 0}
+
+
+async def test_a_counter_that_can_count_nothing_ends_with_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "truycap.toml"
+    config.write_text(CONFIG, "utf-8")
+    with RedisServer(tmp_path / "redis") as server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        environment = {
+            "TRUYCAP_REDIS_URL": server.url,
+            "TRUYCAP_CLICKHOUSE_DSN": clickhouse.dsn + "truycap",
+            "TRUYCAP_CONFIG": str(config),
+        }
+        assert run("migrate", environment=environment).returncode == 0
+        redis = shared.redis.client(server.url)
+        await append(redis, 0, [pageview("removed") for _ in range(101)])
+        done = await asyncio.to_thread(run, "counter", "--port", str(free_port()), environment=environment)
+        assert done.returncode == 1, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert done.stderr.startswith("truycap: Counting stops: a batch of shard 0 has 101 dead letters")
+        assert await redis.exists(dead_key(0)) == 0
+        await redis.aclose()
 
 
 def test_a_service_without_its_server_says_so_in_one_line(tmp_path: Path) -> None:

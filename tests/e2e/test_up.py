@@ -7,11 +7,15 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
+from redis import Redis
 
-from tests.support.counting import GOOGLEBOT, PERSON
+from services.embedded.folder import Folder
+from shared.streams import encode_entry, events_key
+from tests.support.counting import GOOGLEBOT, PERSON, pageview
 from tests.support.servers import free_port
 from tests.support.truycap import Up, run
 
@@ -173,6 +177,19 @@ def test_rebuild_store_mends_what_stands_twice_while_it_runs_and_idle(tmp_path: 
                 assert run("verify", *at).returncode == 0
     assert "dropped 2 rows" in run("rebuild", "--store", *at).stdout
     assert run("verify", *at).returncode == 0
+
+
+def test_it_ends_with_one_line_where_nothing_can_be_counted(tmp_path: Path) -> None:
+    poison: Any = encode_entry([pageview("removed") for _ in range(101)])._asdict()
+    with Up(tmp_path / "data") as up:
+        before = up.output
+        # Not asyncio's client: in this process Playwright has a loop running.
+        with Redis.from_url(Folder(up.data).redis_url) as redis:
+            redis.xadd(events_key(0), poison)
+        assert up.wait() == 1
+        said = up.output.removeprefix(before).strip().splitlines()
+        assert len(said) == 1, said
+        assert said[0].startswith("truycap: Counting stops: a batch of shard 0 has 101 dead letters")
 
 
 def test_it_stops_within_ten_seconds_with_live_clients(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Ingest while Redis cannot take events: 503 within a bounded time, and what got 202 is there afterwards."""
 
 import asyncio
+import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from redis.asyncio import Redis
 
 import shared.redis
 from services.counter.delivery import read_delivery
+from services.ingest.publish import MAX_WAITING, Publisher
 from shared.errors import SetupError
-from tests.support.ingest import URL, ingest_client, stored, view
+from shared.events import MAX_EVENTS, StreamEvent
+from tests.support.ingest import URL, ingest_client, ping, raw, stored, view
 from tests.support.servers import RedisServer, free_port
 
 SECONDS = 1.0
@@ -82,14 +85,22 @@ async def accepted(client: httpx.AsyncClient) -> bytes:
     return UUID(event["id"]).bytes
 
 
+async def not_ready(client: httpx.AsyncClient) -> str:
+    """What keeps ingest from being ready, in one line."""
+    answer = await client.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    said = str(answer.json()["checks"]["ingest"])
+    assert "\n" not in said
+    return said
+
+
 async def test_redis_is_killed_and_comes_back(client: httpx.AsyncClient, redis: Redis, server: RedisServer) -> None:
     before = [await accepted(client) for _ in range(3)]
     server.kill()
     await refused(client)
     pixel = await client.get("/v1/pixel.gif", params={"site": "portal", "url": URL})
     assert (pixel.status_code, pixel.headers["retry-after"]) == (503, "2")
-    ready = await client.get("/health/ready")
-    assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
+    assert "Redis takes no write" in await not_ready(client)
     server.start()
     after = await accepted(client)
     assert [event.id for event in await stored(redis)] == [*before, after]
@@ -101,7 +112,7 @@ async def test_redis_stops_and_goes_on(client: httpx.AsyncClient, redis: Redis, 
     with stopped(server):
         unsure = await refused(client)
         started = time.monotonic()
-        assert (await client.get("/health/ready")).status_code == 503
+        assert "Redis takes no write" in await not_ready(client)
         assert time.monotonic() - started < SECONDS + SLACK
     after = await accepted(client)
     ids = [event.id for event in await stored(redis)]
@@ -118,12 +129,48 @@ async def test_a_request_that_comes_late_waits_no_longer(client: httpx.AsyncClie
         assert (await first).status_code == 503
 
 
+async def test_memory_is_bounded_in_a_flood(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    publishers: set[Publisher] = set()
+    took: list[float] = []
+
+    def publish(self: Publisher, events: Sequence[StreamEvent]) -> asyncio.Future[None]:
+        done = real_publish(self, events)
+        held.append(self.events_waiting)
+        publishers.add(self)
+        return done
+
+    real_publish = Publisher.publish
+    monkeypatch.setattr(Publisher, "publish", publish)
+    body = json.dumps([ping()] * MAX_EVENTS)
+    request = f"POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+
+    async def send() -> None:
+        started = time.monotonic()
+        answer = await raw(client, request)
+        took.append(time.monotonic() - started)
+        assert answer.startswith(b"HTTP/1.1 503 "), answer
+
+    wave = MAX_WAITING // MAX_EVENTS + 5
+    async with ingest_client(server.url, rate_limit=0) as client:
+        with stopped(server):
+            for _ in range(3):
+                await asyncio.gather(*(send() for _ in range(wave)))
+        assert max(took) < SECONDS + SLACK
+        assert len(held) == 3 * wave
+        assert max(held) == MAX_WAITING
+        assert [publisher.events_waiting for publisher in publishers] == [0]
+        await accepted(client)
+
+
 async def test_redis_has_no_memory_left(client: httpx.AsyncClient, redis: Redis) -> None:
     before = await accepted(client)
     await redis.set("filler", b"x" * 2_000_000)
     await redis.config_set("maxmemory", "1mb")
     await refused(client)
+    assert "no write: command not allowed when used memory > 'maxmemory'" in await not_ready(client)
     await redis.config_set("maxmemory", "0")
+    assert (await client.get("/health/ready")).status_code == 200
     after = await accepted(client)
     assert [event.id for event in await stored(redis)] == [before, after]
     assert (await read_delivery(redis, 0)).accepted == 2
@@ -133,7 +180,9 @@ async def test_redis_has_become_a_replica(client: httpx.AsyncClient, redis: Redi
     before = await accepted(client)
     await redis.replicaof("127.0.0.1", free_port())
     await refused(client)
+    assert "no write: You can't write against a read only replica" in await not_ready(client)
     await redis.replicaof("NO", "ONE")
+    assert (await client.get("/health/ready")).status_code == 200
     after = await accepted(client)
     assert [event.id for event in await stored(redis)] == [before, after]
 

@@ -84,6 +84,11 @@ class Up:
             self._process.send_signal(number)
         return self._process.wait(STOP_SECONDS)
 
+    def wait(self) -> int:
+        """Its exit code once it has ended by itself."""
+        assert self._process
+        return self._process.wait(STOP_SECONDS)
+
     def kill(self) -> None:
         """kill -9 of it and of its Redis."""
         assert self._process

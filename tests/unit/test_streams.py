@@ -2,12 +2,13 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Kind, Source, StreamEvent
-from shared.streams import Content, Entry, EntryId, Malformed, decode_entry, encode_entry
+from shared.events import MAX_ATTEMPT, Kind, Source, StreamEvent
+from shared.streams import Content, Entry, EntryId, Malformed, decode_entry, encode_entry, sent_again
 from tests.support.batches import as_read
 
 TEXT = st.text()
@@ -95,6 +96,21 @@ def test_an_entry_without_fields_is_malformed() -> None:
 @given(st.binary())
 def test_no_content_raises(events: bytes) -> None:
     decode_entry(entry(1, events))
+
+
+def test_what_is_sent_again_has_a_higher_attempt_where_it_has_an_id() -> None:
+    ping = msgspec.structs.replace(GOOD, kind=Kind.PING, id=b"")
+    last = msgspec.structs.replace(GOOD, attempt=MAX_ATTEMPT)
+    again = sent_again(encode_entry([GOOD, ping, last]))
+    assert again == encode_entry([msgspec.structs.replace(GOOD, attempt=1), ping, last])
+
+
+@pytest.mark.parametrize("bad", BAD_EVENTS.values(), ids=BAD_EVENTS)
+def test_what_cannot_be_decoded_is_sent_again_as_it_is(bad: bytes) -> None:
+    again = sent_again(Content(b"1", 2, b"\x92" + alone(GOOD) + bad))
+    assert again == Content(b"1", 2, b"\x92" + alone(msgspec.structs.replace(GOOD, attempt=1)) + bad)
+    for content in (Content(b"2", 1, b"\x91" + alone(GOOD)), Content(b"1", 1, bad[:-1])):
+        assert sent_again(content) == content
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
