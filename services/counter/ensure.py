@@ -9,7 +9,6 @@ events. What the token is for: an insert of a counter that was stopped just befo
 
 import asyncio
 from collections.abc import Sequence
-from itertools import count
 
 from services.counter.batch import Batch
 from services.counter.enrich import Outcome
@@ -17,13 +16,16 @@ from services.counter.rows import Row
 from services.counter.store import Guard, PatientStore
 from services.counter.truth import ROLL_UPS, sql
 from services.counter.write import write, written
+from shared.errors import StoreError
 
 _SETTLE_SECONDS = 0.05
+_ATTEMPTS = 4
+"""Each token can have been written down without its rows only where ClickHouse was killed at that very moment."""
 
 
 async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, guard: Guard) -> None:
     """Store what is missing of the batch. Then the outcome says what is stored, the roll-ups what the events say."""
-    for number in count():
+    for number in range(_ATTEMPTS):
         await _inserts_done(store)
         found = await written(store, batch)
         outcome.keep(found)
@@ -32,6 +34,12 @@ async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, gu
             break
         # Not the same token twice: the first one may be known, and its rows not there.
         await write(store, batch.token if number == 0 else f"{batch.token}:{number}", missing, guard)
+    else:
+        raise StoreError(
+            f"ClickHouse took batch {batch.token} {_ATTEMPTS} times and does not show it. Nothing is lost: the batch "
+            "waits in Redis. Look at ClickHouse's log, then start the counter again.",
+            retry=False,
+        )
     if outcome.rows:
         await guard()
         await _level(store, outcome.rows)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from services.counter.batch import Batch, Position
+from services.counter.enrich import OLDEST_MS
 from services.counter.rows import Row
 from services.counter.store import Guard, PatientStore
 from shared.clickhouse import format_time
@@ -53,7 +54,7 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
 def _where(batch: Batch) -> dict[str, object]:
     """Where in the table the rows of a batch stand, as parameters; empty where it has no events."""
     times = [event.time for _, event in batch.events if isinstance(event, StreamEvent)]
-    times = [min(max(time, 0), LATEST_MS) for time in times]
+    times = [min(max(time, OLDEST_MS), LATEST_MS) for time in times]
     if not times:
         return {}
     first, last = batch.entries[0].id, batch.entries[-1].id

@@ -29,6 +29,8 @@ POINT_SECONDS = 12.0
 LONGER_THAN_A_LEASE = LEASE_MS / 1000 + 1.5
 _OUTAGE_SECONDS = (0.5, 2.5)
 
+_AFTER_A_DEATH = {Point.RECOVERING, Point.LEVELLING, Point.RECOVERED_INSERTED}
+
 Fault = Callable[[World, Random], Awaitable[int]]
 
 
@@ -48,6 +50,7 @@ def faults(world: World) -> dict[str, Fault]:
         "kill everything at once": kill_everything,
         "a take-over that dies": kill_take_over,
         "a take-over that dies after its insert": partial(kill_take_over, at=Point.RECOVERED_INSERTED),
+        "a take-over that dies between table and roll-ups": partial(kill_take_over, at=Point.LEVELLING),
         "stop a counter for longer than its lease": stop_counter,
         "Redis hangs": hang_redis,
         "Redis is a replica (READONLY)": read_only_redis,
@@ -55,7 +58,7 @@ def faults(world: World) -> dict[str, Fault]:
         "rolling restart": rolling_restart,
     }
     for point in Point:
-        if point not in {Point.RECOVERING, Point.RECOVERED_INSERTED}:  # those need a death before
+        if point not in _AFTER_A_DEATH:
             found[f"kill at: {point}"] = partial(kill_at, point=point)
     for point in (Point.BEFORE_INSERT, Point.INSERTED, Point.APPLYING):
         found[f"stop at: {point}"] = partial(stop_at, point=point)

@@ -31,6 +31,7 @@ class Point(StrEnum):
     APPLYING = "applying"
     APPLIED = "applied, before the next read"
     RECOVERING = "recovering"
+    LEVELLING = "recovering, before the roll-ups are levelled"
     RECOVERED_INSERTED = "recovering, inserted"
 
 
@@ -78,7 +79,7 @@ def reached(folder: Path, point: Point) -> None:
 
 def install(folder: Path) -> None:
     """Put the points into the program of this process."""
-    from services.counter import consume
+    from services.counter import consume, ensure
     from services.counter.batch import Batch
     from services.counter.resent import RecentIds
     from services.ingest import publish
@@ -98,7 +99,9 @@ def install(folder: Path) -> None:
     _around(consume.BatchCounter, "count", before=at(Point.BATCH_READ, Point.RECOVERING))
     _around(ClickHouse, "insert", before=at(Point.BEFORE_INSERT))
     _around(ClickHouse, "insert", before=at(Point.INSERTING))
-    _around(consume, "write", after=at(Point.INSERTED, Point.RECOVERED_INSERTED))
+    _around(consume, "write_once", after=at(Point.INSERTED))
+    _around(ensure, "_level", before=at(Point.LEVELLING))
+    _around(consume, "ensure_written", after=at(Point.RECOVERED_INSERTED))
     _around(consume, "apply", before=at(Point.APPLYING), after=at(Point.APPLIED))
 
 

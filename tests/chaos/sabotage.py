@@ -1,6 +1,6 @@
 """Each guarantee broken on purpose, for the suite must see it: a suite that cannot fail proves nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,7 @@ from services.counter.batch import Batch
 from services.counter.enrich import Arrival, State
 from services.counter.lease import Lease, epoch_key
 from services.counter.state import read_state
+from services.counter.store import PatientStore
 from services.ingest import publish
 from shared.events import StreamEvent
 from shared.streams import GROUP, EntryId, delivery_key, encode_entry, events_key
@@ -69,18 +70,22 @@ async def _read_state_without_fence(redis: "Redis", shard: int, _: int, arrivals
 
 
 def _apply_first() -> None:
-    later: dict[str, tuple[Any, ...]] = {}
+    later: dict[str, Callable[[], Awaitable[Any]]] = {}
 
-    async def write_later(*arguments: Any) -> None:
-        batch: Batch = arguments[1]
-        later[batch.token] = arguments
+    async def write_later(store: PatientStore, token: str, *arguments: Any) -> bool:
+        later[token] = lambda: real_write(store, token, *arguments)
+        return True
+
+    async def ensure_later(store: PatientStore, batch: Batch, *arguments: Any) -> None:
+        later[batch.token] = lambda: real_ensure(store, batch, *arguments)
 
     async def apply_then_write(redis: "Redis", batch: Batch, *arguments: Any) -> bool:
         applied: bool = await real_apply(redis, batch, *arguments)
-        await real_write(*later.pop(batch.token))
+        await later.pop(batch.token)()
         return applied
 
-    real_write = _replace(consume, "write", write_later)
+    real_write = _replace(consume, "write_once", write_later)
+    real_ensure = _replace(consume, "ensure_written", ensure_later)
     real_apply = _replace(consume, "apply", apply_then_write)
 
 

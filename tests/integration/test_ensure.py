@@ -205,7 +205,7 @@ async def test_an_insert_that_failed_is_looked_after_by_the_same_counter(
     assert await differences(redis, migrated) == []
 
 
-async def test_a_roll_up_that_has_too_much_is_levelled(
+async def test_a_roll_up_that_has_too_much_is_levelled_beside_events_of_impossible_times(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
 ) -> None:
     batch = await left_by_a_dead_counter(redis, [pageview(visitor=1), pageview(visitor=2), rating(4)])
