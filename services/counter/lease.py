@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 
 from shared.streams import shard_key
 
-LEASE_MS = 3000
+LEASE_MS = 2000
 """How long a shard stays with a counter that no longer answers."""
-_RENEW_SECONDS = 1.0
+_RENEW_SECONDS = 0.5
 
 # allow-oom: a full Redis is emptied by counting, and for that the shard must be held.
 _ACQUIRE = """#!lua flags=allow-oom

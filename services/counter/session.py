@@ -33,7 +33,7 @@ MAX_ENTRIES = 100
 """Entries in a batch; with MAX_ENTRY_EVENTS it bounds the events in memory and in one apply script."""
 SPACING_SECONDS = 0.1
 """Small batches begin at least this far apart, so that single events do not make a part of a table each."""
-HEARTBEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 0.5
 STUCK_SECONDS = 3.0
 """A session in which entries wait for so long while no batch is under way is ended."""
 RETRY_SECONDS = 0.5

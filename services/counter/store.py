@@ -59,7 +59,7 @@ class PatientStore:
         return True
 
     def _attempts(self) -> AsyncIterator[stamina.Attempt]:
-        return stamina.retry_context(on=self._may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0)
+        return stamina.retry_context(on=self._may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=2.0)
 
     def _may_pass(self, error: Exception) -> bool:
         if not (isinstance(error, StoreError) and error.retry):

@@ -134,7 +134,7 @@ async def _faults(spec: Spec, world: World, random: Random, result: Result) -> N
             missed[name] += 1
             continue
         if own.random() < 0.5:
-            recoveries.setdefault(name, []).append(await _recovered(world))
+            recoveries.setdefault(name, []).append(await recovered(world))
         else:  # the next one comes while this one is still being mended
             await asyncio.sleep(own.uniform(0, 1))
     result.faults, result.missed, result.recoveries = dict(done), dict(missed), recoveries
@@ -147,7 +147,7 @@ async def _one(fault: Fault, world: World, random: Random) -> int:
         raise MissedError(repr(error)) from None  # what it wanted to do something to was still down
 
 
-async def _recovered(world: World) -> float:
+async def recovered(world: World) -> float:
     """Seconds until every shard has counted something that came after now."""
     began, now = time.monotonic(), time.time() * 1000
     redis = shared.redis.client(world.redis.url, timeout=2.0)
