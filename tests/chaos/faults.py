@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 import shared.redis
 from services.counter.lease import LEASE_MS
 from tests.chaos.points import Point
+from tests.chaos.progress import recovered
 from tests.chaos.proxy import Mode
 from tests.chaos.service import STOP_SECONDS, Service
 from tests.chaos.world import Backend, World
@@ -26,7 +27,7 @@ from tests.support.servers import free_port
 
 POINT_SECONDS = 12.0
 """How long a process may take to come to a point: longer than a lease, a start and a take-over."""
-LONGER_THAN_A_LEASE = LEASE_MS / 1000 + 1.5
+_LONGER_THAN_A_LEASE = LEASE_MS / 1000 + 1.5
 _OUTAGE_SECONDS = (0.5, 2.5)
 
 _AFTER_A_DEATH = {Point.RECOVERING, Point.LEVELLING, Point.RECOVERED_INSERTED}
@@ -164,7 +165,7 @@ async def stop_counter(world: World, random: Random) -> int:
     pid = counter.pid
     if pid is None:
         raise MissedError
-    await _asleep(pid, LONGER_THAN_A_LEASE, already=False)
+    await _asleep(pid, partial(_in_other_hands, world), already=False)
     return 0
 
 
@@ -174,12 +175,12 @@ async def stop_at(world: World, _: Random, *, point: Point) -> int:
     pid = await world.armoury.hit(point, POINT_SECONDS)
     if pid is None:
         raise MissedError
-    await _asleep(pid, LONGER_THAN_A_LEASE, already=True)
+    await _asleep(pid, partial(_in_other_hands, world), already=True)
     return 0
 
 
 async def hang_redis(world: World, random: Random) -> int:
-    await _asleep(world.redis.pid, random.uniform(*_OUTAGE_SECONDS), already=False)
+    await _asleep(world.redis.pid, partial(asyncio.sleep, random.uniform(*_OUTAGE_SECONDS)), already=False)
     return 0
 
 
@@ -272,14 +273,23 @@ async def full_disk_redis(world: World, random: Random) -> int:
     return 0
 
 
-async def _asleep(pid: int, seconds: float, *, already: bool) -> None:
+async def _in_other_hands(world: World) -> None:
+    """Returns when other counters count all shards, or where there are none, when the lease is over."""
+    await asyncio.sleep(_LONGER_THAN_A_LEASE)
+    if world.backend is Backend.HTTP:
+        await recovered(world.redis.url)
+
+
+async def _asleep(pid: int, meanwhile: Callable[[], Awaitable[None]], *, already: bool) -> None:
     if not already and not _send(pid, signal.SIGSTOP):
         raise MissedError
     ends = time.monotonic() + STOP_SECONDS
     while _state(pid) not in {"T", ""} and time.monotonic() < ends:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(seconds)
-    _send(pid, signal.SIGCONT)
+    try:
+        await meanwhile()
+    finally:
+        _send(pid, signal.SIGCONT)
 
 
 def _send(pid: int, number: int) -> int:

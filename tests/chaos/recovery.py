@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 import msgspec
 
-from tests.chaos.run import recovered
+from tests.chaos.progress import recovered
 from tests.chaos.world import Backend, World
 from tests.support.counting import PERSON
 
@@ -80,7 +80,7 @@ def _kills(world: World) -> dict[str, Kill]:
 async def _moving(world: World) -> float:
     """Seconds until every shard has counted something that came after now, and the block shows more than it did."""
     began = time.monotonic()
-    await recovered(world)
+    await recovered(world.redis.url)
     site = next(iter(world.sites))
     shown = None
     async with httpx.AsyncClient(base_url=world.api.url, timeout=1.0, trust_env=False) as client:

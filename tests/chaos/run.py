@@ -11,23 +11,23 @@ import time
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
 
 import shared.redis
 from services.counter.delivery import read_delivery
-from shared.streams import EntryId
 from tests.chaos.check import violations
 from tests.chaos.faults import Fault, MissedError, faults
 from tests.chaos.ledger import Ledger
+from tests.chaos.progress import recovered
 from tests.chaos.sabotage import Sabotage
 from tests.chaos.traffic import Traffic
 from tests.chaos.watch import Watcher
 from tests.chaos.world import SHARDS, Backend, World
 
-_HEALED_SECONDS = 30.0
+_LAST_SECONDS = 2.0
+"""Traffic goes on for so long after the last fault: who woke up in it may still do harm."""
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -134,9 +134,10 @@ async def _faults(spec: Spec, world: World, random: Random, result: Result) -> N
             missed[name] += 1
             continue
         if own.random() < 0.5:
-            recoveries.setdefault(name, []).append(await recovered(world))
+            recoveries.setdefault(name, []).append(await recovered(world.redis.url))
         else:  # the next one comes while this one is still being mended
             await asyncio.sleep(own.uniform(0, 1))
+    await asyncio.sleep(_LAST_SECONDS)
     result.faults, result.missed, result.recoveries = dict(done), dict(missed), recoveries
 
 
@@ -145,27 +146,6 @@ async def _one(fault: Fault, world: World, random: Random) -> int:
         return await fault(world, random)
     except (RedisError, OSError) as error:
         raise MissedError(repr(error)) from None  # what it wanted to do something to was still down
-
-
-async def recovered(world: World) -> float:
-    """Seconds until every shard has counted something that came after now."""
-    began, now = time.monotonic(), time.time() * 1000
-    redis = shared.redis.client(world.redis.url, timeout=2.0)
-    behind = set(range(SHARDS))
-    try:
-        while behind:
-            assert time.monotonic() - began < _HEALED_SECONDS, f"shards {behind} do not count again"
-            try:
-                for shard in list(behind):
-                    applied: Any = await redis.hget(f"{{{shard}}}:delivery", "applied")
-                    if applied and EntryId.parse(applied).ms > now:
-                        behind.discard(shard)
-            except (RedisError, OSError):
-                pass
-            await asyncio.sleep(0.05)
-    finally:
-        await redis.aclose()
-    return time.monotonic() - began
 
 
 async def _until_counted(world: World, seconds: float) -> None:

@@ -16,7 +16,7 @@ ZOMBIE = f"stop at: {Point.BEFORE_INSERT}"
 
 SABOTAGES = {
     Sabotage.NO_TOKEN: ([ZOMBIE], "counted 2 times: "),
-    Sabotage.NO_FENCE: ([ZOMBIE], "visits, not 1"),
+    Sabotage.NO_FENCE: ([ZOMBIE], "counted 2 times: "),
     Sabotage.APPLY_FIRST: ([f"kill at: {Point.BEFORE_INSERT}"], "lost: "),
     Sabotage.TRIM: (["ClickHouse hangs"], "lost: "),
     Sabotage.GROUP_AT_END: ([], "lost: "),

@@ -85,6 +85,7 @@ class Traffic:
                 event["attempt"] = event.get("attempt", 0) + 1
             await asyncio.sleep(random.uniform(0.05, 0.4))
         if random.random() < _AGAIN:  # the answer got lost on its way to the page, or a browser repeats by itself
+            await asyncio.sleep(random.choice((0.0, random.uniform(0, 1))))
             repeated = [{**event, "attempt": event.get("attempt", 0) + random.randint(0, 1)} for event in events]
             await self._send(repeated, bot=bot)
         return True
