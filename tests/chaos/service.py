@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import httpx
 
+from shared.errors import SetupError
 from tests.support.servers import free_port
 from tests.support.truycap import ROOT
 
@@ -43,7 +44,8 @@ class Service:
         self._log = log
         self._odd = odd
         self._process: asyncio.subprocess.Process | None = None
-        self._expected: set[int] = {-signal.SIGKILL}
+        # 2: it said that something it needs to start was down, or its port taken by orphans; it is tried again.
+        self._expected = {-signal.SIGKILL, SetupError.exit_code}
         self._wanted = False
         self._keeper: asyncio.Task[None] | None = None
 
@@ -72,10 +74,6 @@ class Service:
                 assert time.monotonic() < ends, f"{self.name} is not ready after {seconds} s; its log is {self._log}"
                 await asyncio.sleep(0.05)
 
-    def allow(self, *codes: int) -> None:
-        """Ending with one of these codes is nothing odd from now on."""
-        self._expected |= set(codes)
-
     def kill(self) -> bool:
         """SIGKILL; whether it ran."""
         return self.signal(signal.SIGKILL)
@@ -96,11 +94,13 @@ class Service:
             return []
 
     async def restart(self) -> None:
-        """SIGTERM; it must end with 0 in time. The keeper starts it again."""
+        """SIGTERM once it is ready; it must end with 0 in time. The keeper starts it again."""
+        await self.ready()
         await self._end()
 
     async def stop(self) -> None:
-        """SIGTERM for good."""
+        """SIGTERM for good, once it is ready."""
+        await self.ready()
         self._wanted = False
         await self._end()
         if self._keeper:
@@ -147,4 +147,5 @@ class Service:
                 code = await self._process.wait()
                 if code not in self._expected | {0}:  # 0: asked for, and looked at by who asked
                     self._odd.append(End(self.name, code))
+                if code > 0:
                     await asyncio.sleep(_AGAIN_SECONDS)

@@ -90,9 +90,7 @@ class World:
         await asyncio.to_thread(self.command, "migrate")
         if self.sabotage is Sabotage.NO_WINDOW:
             await self._without_window()
-        # Orphans of a killed parent hold the port until they notice: as a service manager we try again.
         self.ingest = self._service("ingest", "ingest", "--workers", "2")
-        self.ingest.allow(2)
         self.api = self._service("api", "api")
         for service in self.services:
             service.start()
