@@ -17,13 +17,20 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError, ProgrammingError
 
+from shared.ending import CLOSING_SECONDS
 from shared.errors import SetupError, StoreError, redacted
 
 T = TypeVar("T")
 Row = Sequence[Any]
 
 DATABASE = "truycap"
-_CLOSE_SECONDS = 2.0
+_HANGS_SECONDS = 30
+"""A server that says nothing for so long is given up, and the statement is tried again.
+
+An insert takes well below a second, one into a table with too many parts is held up for one, and the driver makes a
+long query tell its progress 5 s before this: longer silence is a dead connection, and waiting for one is time without
+counting. Giving up too early costs little, for the token makes a repeated insert harmless.
+"""
 
 # ClickHouse's own numbers (src/Common/ErrorCodes.cpp) of what no repetition of the same statement will mend.
 _FINAL = frozenset(
@@ -105,7 +112,7 @@ class ClickHouse:
     async def close(self) -> None:
         """Close the connection; a statement that hangs is given up."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSING_SECONDS):
                 await self._run(self._client.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -168,7 +175,7 @@ def _open(dsn: str) -> Client:
             "dsn": server,
             "autogenerate_session_id": False,
             "query_retries": 0,
-            "send_receive_timeout": 60,
+            "send_receive_timeout": _HANGS_SECONDS,
         }
     else:
         raise SetupError(

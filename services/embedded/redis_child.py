@@ -12,6 +12,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from services.embedded.folder import Folder
 from shared import log
 from shared import redis as shared_redis
+from shared.ending import CHILD_SECONDS, within
 from shared.errors import SetupError
 
 _START_SECONDS = 120.0
@@ -84,7 +85,10 @@ class RedisChild:
         """End the child; all it had acknowledged is on disk already."""
         if self._process and self._process.returncode is None:
             self._process.terminate()
-            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+            await within(CHILD_SECONDS, self._process.wait())
+            if self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
 
     async def _spawn(self) -> None:
         log_file = self._folder.redis / "redis.log"
