@@ -5,11 +5,15 @@ Driver errors become `StoreError` here and nowhere else.
 """
 
 import asyncio
+import fcntl
+import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -121,6 +125,8 @@ class ClickHouse:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except ClickHouseError as error:
             raise translate(error) from error
+        except OSError as error:  # chDB's inserts go through a file in the system's folder for temporary ones
+            raise StoreError(f"ClickHouse cannot be reached: {error}") from error
 
 
 class LazyStore:
@@ -166,7 +172,7 @@ def _open(dsn: str) -> Client:
             )
         database = parse_qs(parts.query).get("database", [DATABASE])[-1]
         options: dict[str, Any] = {"interface": "chdb", "path": parts.path}
-        Path(parts.path).mkdir(parents=True, exist_ok=True)
+        _check_folder(Path(parts.path))
     elif parts.scheme in {"http", "https"}:
         database = parts.path.strip("/") or DATABASE
         server = urlunsplit((parts.scheme, parts.netloc, "", parts.query, ""))
@@ -186,5 +192,35 @@ def _open(dsn: str) -> Client:
         client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         client.database = database
     except ClickHouseError as error:
+        if parts.scheme == "chdb" and getattr(error, "code", None) is None:  # the engine did not start
+            line = " ".join(str(error).split())[:500]
+            raise SetupError(
+                f"chDB cannot open {parts.path}; is it chDB's, and has no other process it? {line}"
+            ) from None
         raise translate(error) from error
     return client
+
+
+def _check_folder(folder: Path) -> None:
+    """SetupError where chDB cannot have the folder, before chDB itself says so in many lines."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(b"truycap")
+        with (folder / "status").open("rb") as status:  # chDB locks it and writes `PID: 123` into it
+            try:
+                fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found = re.search(rb"PID: (\d+)", status.read())
+                holder = found[1].decode() if found else "unknown"
+                if holder != str(os.getpid()):  # one process may open it many times
+                    raise SetupError(
+                        f"The chDB folder {folder} is in use by process {holder}, and only one can have it. "
+                        "Stop that one, or name another folder in TRUYCAP_CLICKHOUSE_DSN."
+                    ) from None
+    except FileNotFoundError:
+        pass  # nobody has opened it yet
+    except OSError as error:
+        raise SetupError(
+            f"The chDB folder {folder} cannot be used ({error.strerror}). Mend that, or choose another folder."
+        ) from None

@@ -1,6 +1,5 @@
 """SIGTERM ends every service within ten seconds with exit code 0, whatever hangs, and what was accepted is counted."""
 
-import asyncio
 import json
 import os
 import signal
@@ -8,90 +7,35 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
-import shared.redis
-from shared.streams import append, events_key
+from shared.streams import append
 from tests.support.counting import PERSON, pageview
-from tests.support.servers import ClickHouseServer, RedisServer, Server
+from tests.support.servers import ClickHouseServer, RedisServer
+from tests.support.stack import Stack, hanging
 from tests.support.truycap import Service, Up, run
 
 PROMISE = 10.0
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 
 
-class Stack:
-    """Redis, ClickHouse with the schema, and the way to start a service against them."""
-
-    def __init__(self, folder: Path, redis: RedisServer, clickhouse: ClickHouseServer) -> None:
-        self.folder = folder
-        self.redis = redis
-        self.clickhouse = clickhouse
-        config = folder / "truycap.toml"
-        config.write_text('[[site]]\nid = "hanoi"\nhostnames = ["*"]\n', "utf-8")
-        self.environment = {
-            "TRUYCAP_REDIS_URL": redis.url,
-            "TRUYCAP_CLICKHOUSE_DSN": clickhouse.dsn + "truycap",
-            "TRUYCAP_CONFIG": str(config),
-        }
-        assert run("migrate", environment=self.environment).returncode == 0
-
-    def service(self, name: str, *options: str) -> Service:
-        return Service(self.folder / f"{name}.log", name, *options, **self.environment)
-
-    def ask(self, question: Callable[[Any], Any]) -> Any:
-        """What a client of Redis answers."""
-
-        async def ask() -> Any:
-            redis = shared.redis.client(self.redis.url)
-            try:
-                return await question(redis)
-            finally:
-                await redis.aclose()
-
-        return asyncio.run(ask())
-
-    def until_all_is_counted(self) -> None:
-        """A counter counts what waits, and nothing is missing or twice."""
-        with self.service("counter"):
-            until(lambda: self.ask(lambda redis: redis.xlen(events_key(0))) == 0, "all is counted")
-        checked = run("verify", environment=self.environment)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
+@pytest.fixture(scope="module")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    with ClickHouseServer(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, clickhouse: ClickHouseServer) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("ends")
-    with RedisServer(folder / "redis") as redis, ClickHouseServer(folder / "clickhouse") as clickhouse:
-        yield Stack(folder, redis, clickhouse)
-
-
-@contextmanager
-def hanging(*servers: Server | int) -> Iterator[None]:
-    """The servers take connections and never answer."""
-    pids = [server if isinstance(server, int) else server.pid for server in servers]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends, f"waited in vain until {what}"
-        time.sleep(0.1)
+    with RedisServer(folder / "redis") as redis:
+        yield Stack(folder, redis, clickhouse.dsn + "truycap").migrate()
 
 
 def ends(service: Service, *more: int) -> None:
@@ -183,8 +127,8 @@ def test_api_with_clients_that_do_not_read(stack: Stack, workers: int, path: str
         ends(api)
 
 
-def test_api_while_clickhouse_hangs(stack: Stack) -> None:
-    with stack.service("api") as api, hanging(stack.clickhouse):
+def test_api_while_clickhouse_hangs(stack: Stack, clickhouse: ClickHouseServer) -> None:
+    with stack.service("api") as api, hanging(clickhouse):
         url = f"{api.url}/v1/sites/hanoi/stats/top?dimension=page"
         with ThreadPoolExecutor() as pool:
             asked = pool.submit(lambda: urllib.request.urlopen(url, timeout=20))
@@ -216,13 +160,13 @@ def test_ingest_while_redis_hangs(stack: Stack, workers: int) -> None:
     stack.until_all_is_counted()
 
 
-def test_counter_while_clickhouse_hangs(stack: Stack) -> None:
-    with stack.service("counter") as counter, hanging(stack.clickhouse):
+def test_counter_while_clickhouse_hangs(stack: Stack, clickhouse: ClickHouseServer) -> None:
+    with stack.service("counter") as counter, hanging(clickhouse):
         stack.ask(lambda redis: append(redis, 0, [pageview()]))
         time.sleep(1)
         ends(counter, signal.SIGTERM, signal.SIGINT)
         assert stack.ask(lambda redis: redis.exists("{0}:lease")) == 0  # another counter may have it at once
-        assert stack.ask(lambda redis: redis.xlen(events_key(0))) == 1
+        assert stack.waiting() == 1
     stack.until_all_is_counted()
 
 

@@ -56,6 +56,11 @@ class Service:
         """All that it has printed."""
         return self.log.read_text("utf-8", "replace")
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def launch(self) -> Self:
         """Start it and return at once."""
         with self.log.open("ab") as log:
@@ -103,7 +108,7 @@ class Service:
     def children(self) -> list[int]:
         """The process ids of its children."""
         assert self._process
-        found = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text("utf-8")
+        found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text("utf-8")
         return [int(child) for child in found.split()]
 
     def kill(self) -> None:
