@@ -61,8 +61,9 @@ _FINAL = frozenset(
     }
 )
 
-
-_UNKNOWN_TABLE = 60
+_HINTS = dict.fromkeys((60, 81), " Run `truycap migrate` first.") | dict.fromkeys(
+    (192, 193, 497, 516), " The user and the password stand in TRUYCAP_CLICKHOUSE_DSN."
+)
 
 
 class Queries(Protocol):
@@ -159,8 +160,7 @@ def translate(error: ClickHouseError) -> StoreError:
     if code is None:  # not ClickHouse's answer: the driver's own, or one of a proxy on the way
         wrong = isinstance(error, (ProgrammingError, DataError, NotSupportedError))
         return StoreError(f"ClickHouse {'was asked wrongly' if wrong else 'does not answer'}: {line}", retry=not wrong)
-    hint = " Run `truycap migrate` first." if code == _UNKNOWN_TABLE else ""
-    return StoreError(f"ClickHouse: {line}{hint}", retry=code not in _FINAL)
+    return StoreError(f"ClickHouse: {line}{_HINTS.get(code, '')}", retry=code not in _FINAL)
 
 
 def _open(dsn: str) -> Client:

@@ -27,7 +27,7 @@ CHILD_SECONDS = 1.0
 GIVING_UP_SECONDS = 0.5
 """What is given up may clean up for so long."""
 LAST_SECONDS = 9.0
-"""Who has not ended by then, for a reason that nobody thought of, ends at once. Longer than all the parts together."""
+"""Who has not ended by then, for a reason that nobody thought of, ends at once. All the parts together fit in."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

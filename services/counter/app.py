@@ -64,7 +64,8 @@ class Counter:
         # Not gather: who stops waiting here must not cancel the batches at hand.
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
-            task.result()
+            if not task.cancelled():
+                task.result()
         await asyncio.Event().wait()
 
     async def ready(self) -> str | None:

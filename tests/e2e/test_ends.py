@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -200,3 +202,18 @@ def test_up_while_its_redis_hangs(tmp_path: Path) -> None:
         up.start()
         up.wait_for("/v1/sites/demo/counts", {"pageviews.total": 20}, seconds=20)
         assert run("verify", "--data", str(up.data)).returncode == 0
+
+
+def test_a_counter_that_is_still_starting_ends_at_once(stack: Stack, clickhouse: ClickHouseServer) -> None:
+    counter = stack.service("counter")
+    with hanging(clickhouse):
+        counter.launch()
+        time.sleep(4)
+        counter.send(signal.SIGTERM)
+        assert counter.wait(PROMISE) == 128 + signal.SIGTERM
+        assert "Traceback" not in counter.output
+
+
+def test_a_process_that_hangs_for_an_unknown_reason_ends_all_the_same() -> None:
+    program = "import time; from shared import ending; ending.LAST_SECONDS = 0.1; ending.begin(3); time.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 3

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,32 @@ def test_one_shard_without_its_table_ends_the_counter_of_all(tmp_path: Path) -> 
             assert "events" in line
             assert "truycap migrate" in line
         assert stack.ask(lambda redis: redis.exists("{0}:lease", "{1}:lease", "{2}:lease")) == 0
+
+
+def test_a_clickhouse_that_refuses_the_user(tmp_path: Path) -> None:
+    class Refuses(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            text = b"Code: 516. DB::Exception: truycap: Authentication failed. (AUTHENTICATION_FAILED)\n"
+            self.send_response(403)
+            self.send_header("X-ClickHouse-Exception-Code", "516")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST  # noqa: N815 (the base class's name)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with RedisServer(tmp_path / "redis") as redis, ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stack = Stack(tmp_path, redis, f"http://truycap:wrong@127.0.0.1:{server.server_port}/truycap")
+        (line,) = said(stack.service("counter").launch())
+        server.shutdown()
+    assert "Authentication failed" in line
+    assert "TRUYCAP_CLICKHOUSE_DSN" in line
+    assert "wrong" not in line
 
 
 def test_a_chdb_folder_that_another_process_has(tmp_path: Path) -> None:
