@@ -42,10 +42,10 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _until_listening(host: str, port: int, serving: "asyncio.Task[None]") -> None:
+async def _until_listening(host: str, port: int, serving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
     where = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     for _ in range(_START_TRIES):
-        if serving.done():
+        if serving.done() or stop.is_set():
             return
         try:
             _, writer = await asyncio.open_connection(where, port)
@@ -100,11 +100,13 @@ async def serve(
 
     for number in ending.STOP_SIGNALS:  # they stay: a second signal must not cut the end short
         loop.add_signal_handler(number, told_to_stop)
+    if (task := asyncio.current_task()) and task.cancelling():  # told while it started, and a library lost it
+        told_to_stop()
     serving = asyncio.create_task(granian.serve())
     watched = [asyncio.ensure_future(awaitable) for awaitable in watch]
     stopping = asyncio.create_task(stop.wait())
     try:
-        await _until_listening(host, port, serving)
+        await _until_listening(host, port, serving, stop)
         ready()
         done, _ = await asyncio.wait([stopping, serving, *watched], return_when=asyncio.FIRST_COMPLETED)
     finally:
