@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Coroutine
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 from rich.console import Console
 
-from shared import log
+from shared import ending, log
 from shared.errors import SaidError, TruycapError
 from shared.settings import load_settings
 
@@ -223,6 +224,11 @@ def main() -> None:
         _end(said.exit_code)
     except KeyboardInterrupt:
         _end(130)
+    except asyncio.CancelledError:  # SIGTERM, before a service could answer it
+        _end(143)
+    except Exception as error:  # nobody foresaw it; the way out is the same, for a thread may hang
+        log.get(__name__).exception("a mistake in truycap")
+        _fail(f"A mistake in truycap: {error!r}", 1)
 
 
 def _fail(message: str, exit_code: int) -> None:
@@ -245,8 +251,22 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         raise
     log.configure(settings.log_format, settings.log_level)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    runner.run(work)
+    runner.run(_stoppable(work))
     _end(0)
+
+
+async def _stoppable(work: Coroutine[Any, Any, None]) -> None:
+    """SIGTERM cancels, as Ctrl-C does, until a server answers it (shared.serve). A second one changes nothing."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task  # noqa: S101 - of runner.run
+
+    def cancel() -> None:
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        ending.begin(exit_code=143)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, cancel)
+    await work
 
 
 if __name__ == "__main__":

@@ -5,11 +5,15 @@ Driver errors become `StoreError` here and nowhere else.
 """
 
 import asyncio
+import fcntl
+import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -17,13 +21,20 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError, ProgrammingError
 
+from shared.ending import CLOSING_SECONDS
 from shared.errors import SetupError, StoreError, redacted
 
 T = TypeVar("T")
 Row = Sequence[Any]
 
 DATABASE = "truycap"
-_CLOSE_SECONDS = 2.0
+_HANGS_SECONDS = 30
+"""A server that says nothing for so long is given up, and the statement is tried again.
+
+An insert takes well below a second, one into a table with too many parts is held up for one, and the driver makes a
+long query tell its progress 5 s before this: longer silence is a dead connection, and waiting for one is time without
+counting. Giving up too early costs little, for the token makes a repeated insert harmless.
+"""
 
 # ClickHouse's own numbers (src/Common/ErrorCodes.cpp) of what no repetition of the same statement will mend.
 _FINAL = frozenset(
@@ -50,8 +61,9 @@ _FINAL = frozenset(
     }
 )
 
-
-_UNKNOWN_TABLE = 60
+_HINTS = dict.fromkeys((60, 81), " Run `truycap migrate` first.") | dict.fromkeys(
+    (192, 193, 497, 516), " The user and the password stand in TRUYCAP_CLICKHOUSE_DSN."
+)
 
 
 class Queries(Protocol):
@@ -112,7 +124,7 @@ class ClickHouse:
     async def close(self) -> None:
         """Close the connection; a statement that hangs is given up."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSING_SECONDS):
                 await self._run(self._client.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -121,6 +133,8 @@ class ClickHouse:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except ClickHouseError as error:
             raise translate(error) from error
+        except OSError as error:  # chDB's inserts go through a file in the system's folder for temporary ones
+            raise StoreError(f"ClickHouse cannot be reached: {error}") from error
 
 
 class LazyStore:
@@ -153,8 +167,7 @@ def translate(error: ClickHouseError) -> StoreError:
     if code is None:  # not ClickHouse's answer: the driver's own, or one of a proxy on the way
         wrong = isinstance(error, (ProgrammingError, DataError, NotSupportedError))
         return StoreError(f"ClickHouse {'was asked wrongly' if wrong else 'does not answer'}: {line}", retry=not wrong)
-    hint = " Run `truycap migrate` first." if code == _UNKNOWN_TABLE else ""
-    return StoreError(f"ClickHouse: {line}{hint}", retry=code not in _FINAL)
+    return StoreError(f"ClickHouse: {line}{_HINTS.get(code, '')}", retry=code not in _FINAL)
 
 
 def _open(dsn: str) -> Client:
@@ -166,7 +179,7 @@ def _open(dsn: str) -> Client:
             )
         database = parse_qs(parts.query).get("database", [DATABASE])[-1]
         options: dict[str, Any] = {"interface": "chdb", "path": parts.path}
-        Path(parts.path).mkdir(parents=True, exist_ok=True)
+        _check_folder(Path(parts.path))
     elif parts.scheme in {"http", "https"}:
         database = parts.path.strip("/") or DATABASE
         server = urlunsplit((parts.scheme, parts.netloc, "", parts.query, ""))
@@ -175,7 +188,7 @@ def _open(dsn: str) -> Client:
             "dsn": server,
             "autogenerate_session_id": False,
             "query_retries": 0,
-            "send_receive_timeout": 60,
+            "send_receive_timeout": _HANGS_SECONDS,
         }
     else:
         raise SetupError(
@@ -186,5 +199,35 @@ def _open(dsn: str) -> Client:
         client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         client.database = database
     except ClickHouseError as error:
+        if parts.scheme == "chdb" and getattr(error, "code", None) is None:  # the engine did not start
+            line = " ".join(str(error).split())[:500]
+            raise SetupError(
+                f"chDB cannot open {parts.path}; is it chDB's, and has no other process it? {line}"
+            ) from None
         raise translate(error) from error
     return client
+
+
+def _check_folder(folder: Path) -> None:
+    """SetupError where chDB cannot have the folder, before chDB itself says so in many lines."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(b"truycap")
+        with (folder / "status").open("rb") as status:  # chDB locks it and writes `PID: 123` into it
+            try:
+                fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found = re.search(rb"PID: (\d+)", status.read())
+                holder = found[1].decode() if found else "unknown"
+                if holder != str(os.getpid()):  # one process may open it many times
+                    raise SetupError(
+                        f"The chDB folder {folder} is in use by process {holder}, and only one can have it. "
+                        "Stop that one, or name another folder in TRUYCAP_CLICKHOUSE_DSN."
+                    ) from None
+    except FileNotFoundError:
+        pass  # nobody has opened it yet
+    except OSError as error:
+        raise SetupError(
+            f"The chDB folder {folder} cannot be used ({error.strerror}). Mend that, or choose another folder."
+        ) from None

@@ -1,5 +1,6 @@
 """Structured logs: JSON in containers, readable on a terminal. No addresses and no visitors go in."""
 
+import asyncio
 import logging
 import sys
 from typing import Literal
@@ -39,6 +40,15 @@ def configure(log_format: Literal["auto", "json", "text"], level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """A logging filter for a library that logs tracebacks: the error in one line, and nothing for a cancellation."""
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if error:
+        record.msg, record.args = f"{record.getMessage()}: {error!r}", ()
+        record.exc_info = None
+    return not isinstance(error, asyncio.CancelledError)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

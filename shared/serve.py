@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -11,11 +10,11 @@ from typing import Any
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server as Granian
 
-from shared import log
+from shared import ending, log
+from shared.ending import within
 from shared.errors import SetupError
 from shared.http import Server
 
-DRAIN_SECONDS = 8.0
 _BACKLOG = 2048
 _START_TRIES = 250
 _BACKPRESSURE = 16_384
@@ -43,10 +42,10 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _until_listening(host: str, port: int, serving: "asyncio.Task[None]") -> None:
+async def _until_listening(host: str, port: int, serving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
     where = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     for _ in range(_START_TRIES):
-        if serving.done():
+        if serving.done() or stop.is_set():
             return
         try:
             _, writer = await asyncio.open_connection(where, port)
@@ -71,7 +70,7 @@ async def serve(
     watch: Sequence[Awaitable[Any]] = (),
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then stop taking requests and finish those at hand.
+    """Serve until SIGTERM or SIGINT, then stop taking requests and finish those at hand; `shared.ending` says how long.
 
     share_port: other processes listen on the same port. drain: ends what would keep the server from stopping (open
     streams). watch: what should run as long as the server; whichever of them ends first ends the server, and its error
@@ -93,25 +92,30 @@ async def serve(
     _allow_many_connections()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
+
+    def told_to_stop() -> None:
+        if not stop.is_set():
+            ending.begin()
+            stop.set()
+
+    for number in ending.STOP_SIGNALS:  # they stay: a second signal must not cut the end short
+        loop.add_signal_handler(number, told_to_stop)
+    if (task := asyncio.current_task()) and task.cancelling():  # told while it started, and a library lost it
+        told_to_stop()
     serving = asyncio.create_task(granian.serve())
     watched = [asyncio.ensure_future(awaitable) for awaitable in watch]
     stopping = asyncio.create_task(stop.wait())
     try:
-        await _until_listening(host, port, serving)
+        await _until_listening(host, port, serving, stop)
         ready()
         done, _ = await asyncio.wait([stopping, serving, *watched], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        if not stop.is_set():
+            ending.begin(exit_code=1)
         for task in (stopping, *watched):
             task.cancel()
         granian.stop()  # type: ignore[no-untyped-call]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await drain()
-                await asyncio.shield(serving)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)
+        await within(ending.REQUESTS_SECONDS, drain(), asyncio.shield(serving))
     for task in done - {stopping}:
         await task
     if serving in done:

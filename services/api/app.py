@@ -13,6 +13,7 @@ from services.api.stats import stats
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, LazyStore
 from shared.clock import wall_clock_ms
+from shared.ending import CLOSING_SECONDS, within
 from shared.http import Routes
 from shared.settings import Settings
 from shared.sites import Sites
@@ -56,8 +57,7 @@ class Api:
 
     async def stop(self) -> None:
         await self._snapshots.stop()
-        await self._redis.aclose()
-        await self._store.close()
+        await within(CLOSING_SECONDS, self._redis.aclose(), self._store.close())
 
     async def ready(self) -> str | None:
         """Whether the read model is being read, None where it is."""

@@ -53,6 +53,7 @@ class Live:
         self._sites = sites
         self._snapshots = snapshots
         self._streams: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def routes(self) -> Routes:
@@ -89,7 +90,8 @@ class Live:
         return None
 
     async def close(self) -> None:
-        """End all streams; their browsers connect again."""
+        """End all streams, also those that are yet to open; their browsers connect again."""
+        self._closed = True
         for task in self._streams:
             task.cancel()
 
@@ -105,7 +107,7 @@ class Live:
         ends = time.monotonic() + LIFETIME_SECONDS
         sent = ""
         try:
-            while not gone.done() and time.monotonic() < ends:
+            while not (self._closed or gone.done()) and time.monotonic() < ends:
                 snapshot = await self._snapshots.counts(site)
                 if snapshot.etag != sent:
                     sent = snapshot.etag

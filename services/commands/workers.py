@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
 from shared import log
+from shared.ending import LAST_SECONDS, STOP_SIGNALS
 from shared.errors import SaidError, SetupError
 from shared.serve import check_port
 
@@ -18,7 +18,8 @@ PROGRAM = [sys.executable, "-m", "services.cli"]
 """How a worker is started; the options follow."""
 _RESTART_SECONDS = 1.0
 _PARENT_SECONDS = 1.0
-_STOP_SECONDS = 15.0
+_KILL_SECONDS = LAST_SECONDS + 0.5
+"""A worker ends by itself within LAST_SECONDS."""
 
 logger = log.get(__name__)
 
@@ -29,7 +30,7 @@ async def run_workers(command: str, host: str, port: int, workers: int) -> None:
     arguments = [command, "--host", host, "--port", str(port), SHARE_PORT]
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     keepers = [asyncio.create_task(_keep(arguments, stop)) for _ in range(workers)]
     await stop.wait()
@@ -49,7 +50,7 @@ async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> int | None:
             with suppress(ProcessLookupError):
                 process.terminate()
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended, _STOP_SECONDS)
+                await asyncio.wait_for(ended, _KILL_SECONDS)
             if process.returncode is None:
                 process.kill()
             return None
@@ -57,7 +58,8 @@ async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> int | None:
             stop.set()  # it has said what must be set right; another try would say the same
             return process.returncode
         logger.error("a worker ended and is started again", pid=process.pid, exit_code=process.returncode)
-        await asyncio.sleep(_RESTART_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _RESTART_SECONDS)
     return None
 
 

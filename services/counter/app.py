@@ -9,16 +9,17 @@ from faststream.redis import RedisBroker
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from services.counter.session import ShardCounter, cancelled
+from services.counter.session import ShardCounter
+from shared import log
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse
+from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, GIVING_UP_SECONDS, within
 from shared.settings import Settings
 from shared.sites import Sites
 from shared.streams import check_shards
 
 STALLED_SECONDS = 15.0
 """A shard without progress for longer is not ready."""
-_DRAIN_SECONDS = 6.0
 _REDIS_SECONDS = 30.0
 
 
@@ -30,17 +31,17 @@ class Counter:
         self._sites = sites
         self._alone = alone
         self._redis = shared_redis.client(settings.redis_url, timeout=_REDIS_SECONDS)
+        library = logging.getLogger(f"{__name__}.faststream")
+        library.addFilter(log.without_traceback)
         # A read that is repeated behind our back would make more pending than we were given.
         self._broker = RedisBroker(
             settings.redis_url,
             retry=Retry(NoBackoff(), 0),
             apply_types=False,
-            graceful_timeout=_DRAIN_SECONDS,
-            logger=logging.getLogger(f"{__name__}.faststream"),
+            graceful_timeout=BATCHES_SECONDS - GIVING_UP_SECONDS,  # so that a shard is released within its share
+            logger=library,
         )
-        self.application = FastStream(
-            self._broker, logger=None, after_startup=[self._start_shards], on_shutdown=[self._stop_shards]
-        )
+        self.application = FastStream(self._broker, logger=None, after_startup=[self._start_shards])
         self._stores: list[ClickHouse] = []
         self._shards: list[ShardCounter] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -52,14 +53,19 @@ class Counter:
 
     async def stop(self) -> None:
         """Finish the batches at hand, release the shards, close."""
-        await self.application.stop()
-        await self._redis.aclose()
-        for store in self._stores:
-            await store.close()
+        for shard in self._shards:
+            shard.stop()
+        await within(BATCHES_SECONDS, *self._tasks)
+        stores = [store.close() for store in self._stores]
+        await within(CLOSING_SECONDS, self.application.stop(), self._redis.aclose(), *stores)
 
     async def failed(self) -> None:
         """Returns never; raises what ended the counting of a shard."""
-        await asyncio.gather(*self._tasks)
+        # Not gather: who stops waiting here must not cancel the batches at hand.
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            if not task.cancelled():
+                task.result()
         await asyncio.Event().wait()
 
     async def ready(self) -> str | None:
@@ -79,10 +85,3 @@ class Counter:
             shard = ShardCounter(self._broker, self._redis, store, self._sites, number, ceiling=ceiling)
             self._shards.append(shard)
             self._tasks.append(asyncio.create_task(shard.run(force=self._alone), name=f"shard-{number}"))
-
-    async def _stop_shards(self) -> None:
-        for shard in self._shards:
-            shard.stop()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_DRAIN_SECONDS)
-        await cancelled(*self._tasks)

@@ -20,12 +20,13 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter
-from services.counter.lease import FencedError, Lease
+from services.counter.lease import LEASE_MS, FencedError, Lease
 from services.counter.recover import forget_consumer, pending_batch, pending_consumers
 from services.counter.resent import RecentIds
 from services.counter.store import PatientStore
 from shared import log, metrics
 from shared.clickhouse import ClickHouse
+from shared.ending import BATCHES_SECONDS, cancelled
 from shared.sites import Sites
 from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
 
@@ -37,7 +38,6 @@ HEARTBEAT_SECONDS = 0.5
 STUCK_SECONDS = 3.0
 """A session in which entries wait for so long while no batch is under way is ended."""
 RETRY_SECONDS = 0.5
-_DRAIN_SECONDS = 6.0
 _BLOCK_MS = 1000
 
 logger = log.get(__name__)
@@ -101,11 +101,12 @@ class ShardCounter:
         try:
             await asyncio.wait({beat, work}, return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
-            await asyncio.wait({work}, timeout=_DRAIN_SECONDS)
+            await asyncio.wait({work}, timeout=BATCHES_SECONDS)
         finally:
             await cancelled(beat, work)
-            with suppress(RedisError, OSError):
-                await self._lease.release(epoch)
+            with suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(LEASE_MS / 1000):  # after that it has expired
+                    await self._lease.release(epoch)
         for task in (work, beat):
             if not task.cancelled():
                 task.result()
@@ -224,15 +225,6 @@ class ShardCounter:
     async def _count(self, batches: BatchCounter, batch: Batch) -> None:
         await batches.count(batch)
         self.alive_at = time.monotonic()
-
-
-async def cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks until they have ended: on its way out a cancellation can be lost in a library's time-out."""
-    waiting = {task for task in tasks if not task.done()}
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.5)
 
 
 async def _parse(message: BatchStreamMessage) -> RedisBatchStreamMessage:

@@ -13,6 +13,7 @@ from services.ingest.app import Ingest
 from services.ingest.docs import openapi
 from services.stores import DEMO, embedded_settings, embedded_sites
 from shared.clickhouse import ClickHouse
+from shared.ending import LAST_SECONDS, within
 from shared.http import Server
 from shared.schema import migrate
 from shared.serve import check_port, serve
@@ -40,8 +41,8 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
 
         ingest, counter = Ingest(settings, sites), Counter(settings, sites, alone=True)
         api = Api(settings, sites, demo_site=DEMO.id)
+        stack.push_async_callback(lambda: within(LAST_SECONDS, api.stop(), counter.stop(), ingest.stop()))
         for service in (api, counter, ingest):
-            stack.push_async_callback(service.stop)
             await service.start()
 
         checks = {"ingest": ingest.ready, "counter": counter.ready, "api": api.ready}

@@ -4,7 +4,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -50,24 +50,28 @@ class Folder:
             if self._sockets.stat().st_uid != os.getuid():
                 raise SetupError(f"{self._sockets} belongs to somebody else. Choose a folder with a shorter path.")
         except OSError as error:
-            raise SetupError(f"The data folder {self.path} cannot be used ({error.strerror}).") from None
+            raise self._unusable(error) from None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Have the folder alone; SetupError where another process has it. The lock ends with the process."""
-        with (self.path / "lock").open("a+") as file:
+        with ExitStack() as stack:
             try:
+                file = stack.enter_context((self.path / "lock").open("ab", buffering=0))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate(0)
+                file.write(b"process %d" % os.getpid())
             except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
+                holder = (self.path / "lock").read_text("utf-8").strip() or "another process"
                 raise SetupError(
                     f"The data folder {self.path} is in use by {holder}. Stop that, or choose another with --data."
                 ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
+            except OSError as error:
+                raise self._unusable(error) from None
             yield
+
+    def _unusable(self, error: OSError) -> SetupError:
+        return SetupError(f"The data folder {self.path} cannot be used ({error.strerror}). Choose another with --data.")
 
     def in_use(self) -> bool:
         """Whether a process has the folder now."""

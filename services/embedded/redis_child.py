@@ -12,6 +12,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from services.embedded.folder import Folder
 from shared import log
 from shared import redis as shared_redis
+from shared.ending import CHILD_SECONDS, within
 from shared.errors import SetupError
 
 _START_SECONDS = 120.0
@@ -84,7 +85,10 @@ class RedisChild:
         """End the child; all it had acknowledged is on disk already."""
         if self._process and self._process.returncode is None:
             self._process.terminate()
-            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+            await within(CHILD_SECONDS, self._process.wait())
+            if self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
 
     async def _spawn(self) -> None:
         log_file = self._folder.redis / "redis.log"
@@ -102,12 +106,15 @@ class RedisChild:
         }
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         # A session of its own: Ctrl-C on the terminal must reach us alone, for we stop it last.
-        self._process = await asyncio.create_subprocess_exec(
-            self._binary, *arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        await self._wait_until_ready(log_file)
-        major_minor = ".".join(map(str, _version(self._binary)[:2]))
-        (self._folder.redis / "version").write_text(major_minor, "utf-8")
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                self._binary, *arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            await self._wait_until_ready(log_file)
+            major_minor = ".".join(map(str, _version(self._binary)[:2]))
+            (self._folder.redis / "version").write_text(major_minor, "utf-8")
+        except OSError as error:
+            raise SetupError(f"Redis cannot run in {self._folder.redis} ({error}).") from None
 
     async def _wait_until_ready(self, log_file: Path) -> None:
         assert self._process  # noqa: S101

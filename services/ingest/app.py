@@ -10,6 +10,7 @@ from services.ingest.publish import COMMIT_SECONDS, Publisher
 from services.ingest.visitor import Salts
 from shared import redis as shared_redis
 from shared.clock import wall_clock_ms
+from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, within
 from shared.http import Routes
 from shared.settings import Settings
 from shared.sites import Sites
@@ -57,9 +58,8 @@ class Ingest:
 
     async def stop(self) -> None:
         await self._salts.stop()
-        for publisher in self._publishers:
-            await publisher.stop()
-        await self._redis.aclose()
+        await within(BATCHES_SECONDS, *(publisher.stop() for publisher in self._publishers))
+        await within(CLOSING_SECONDS, self._redis.aclose())
 
     async def ready(self) -> str | None:
         """What keeps events from being accepted, None where nothing does.

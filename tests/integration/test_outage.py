@@ -6,14 +6,32 @@ from pathlib import Path
 import pytest
 from redis.exceptions import OutOfMemoryError
 
+import shared.clickhouse
 import shared.errors
 import shared.redis
+from services.api import app as api_app
+from services.api.app import Api
 from services.counter import app
+from services.counter.app import Counter
+from shared import metrics
 from shared.clickhouse import ClickHouse
 from shared.schema import migrate
 from shared.streams import append, ensure_group
-from tests.support.counting import HANOI, counting, differences, pageview, settings, shown, until, until_counted
+from tests.support.counting import HANOI, SITES, counting, differences, pageview, settings, shown, until, until_counted
 from tests.support.servers import ClickHouseServer, RedisServer
+from tests.support.stack import hanging
+
+
+async def ready(service: Counter | Api) -> bool:
+    return await service.ready() is None
+
+
+async def not_ready(service: Counter | Api) -> bool:
+    return await service.ready() is not None
+
+
+async def truth(value: bool) -> bool:
+    return value
 
 
 async def test_a_clickhouse_outage_is_waited_for_and_nothing_is_lost(
@@ -41,6 +59,54 @@ async def test_a_clickhouse_outage_is_waited_for_and_nothing_is_lost(
             assert await differences(redis, store) == []
         await store.close()
         await redis.aclose()
+
+
+async def test_a_clickhouse_that_hangs_is_given_up_and_tried_again_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "STALLED_SECONDS", 1.0)
+    monkeypatch.setattr(shared.clickhouse, "_HANGS_SECONDS", 1)
+    with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        redis = shared.redis.client(redis_server.url)
+        store = await ClickHouse.connect(clickhouse.dsn)
+        await migrate(store, 1)
+        retries = metrics.RETRIES.labels("0")
+        async with counting(settings(redis_server.url, clickhouse.dsn)) as counter:
+            await append(redis, 0, [pageview(visitor=1)])
+            await until_counted(redis)
+            before = retries._value.get()
+            with hanging(clickhouse):
+                await append(redis, 0, [pageview(visitor=2)])
+                await until(lambda: not_ready(counter), "the counter is not ready")
+                # Each attempt reaches the server, which will do all of them later: the same token.
+                await until(lambda: truth(retries._value.get() >= before + 3), "three attempts were given up")
+            await until_counted(redis)
+            await until(lambda: ready(counter), "the counter is ready again")
+        assert (await shown(redis, HANOI))["visits"]["total"] == 2
+        assert await differences(redis, store) == []
+        await store.close()
+        await redis.aclose()
+
+
+async def test_a_redis_that_hangs_is_seen_in_the_readiness_of_counter_and_api(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "STALLED_SECONDS", 2.0)
+    monkeypatch.setattr(api_app, "STALE_SECONDS", 2.0)
+    with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        store = await ClickHouse.connect(clickhouse.dsn)
+        await migrate(store, 1)
+        chosen = settings(redis_server.url, clickhouse.dsn)
+        api = Api(chosen, SITES)
+        async with counting(chosen) as counter:
+            await api.start()
+            with hanging(redis_server):
+                await until(lambda: not_ready(counter), "the counter is not ready")
+                await until(lambda: not_ready(api), "the api is not ready")
+            await until(lambda: ready(counter), "the counter is ready again")
+            await until(lambda: ready(api), "the api is ready again")
+            await api.stop()
+        await store.close()
 
 
 async def test_counting_goes_on_after_redis_was_killed(tmp_path: Path) -> None:

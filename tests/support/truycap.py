@@ -34,14 +34,14 @@ def run(
     )
 
 
-class Up:
-    """`truycap up` on a data folder; as a context manager it runs meanwhile."""
+class Service:
+    """A command that serves until it is stopped; as a context manager it runs meanwhile. Its output goes to `log`."""
 
-    def __init__(self, data: Path, *options: str, **environment: str) -> None:
-        self.data = data
+    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
+        self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._options: Sequence[str] = options
+        self._arguments: Sequence[str] = arguments
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,19 +54,30 @@ class Up:
     @property
     def output(self) -> str:
         """All that it has printed."""
-        return (self.data.parent / f"{self.data.name}.log").read_text("utf-8", "replace")
+        return self.log.read_text("utf-8", "replace")
 
-    def start(self) -> Self:
-        """Start it and return when it is ready."""
-        with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def launch(self) -> Self:
+        """Start it and return at once."""
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*COMMAND, "up", "--port", str(self.port), "--data", str(self.data), *self._options],
+                [*COMMAND, *self._arguments, "--port", str(self.port)],
                 cwd=ROOT,
                 env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+        return self
+
+    def start(self) -> Self:
+        """Start it and return when it is ready."""
+        self.launch()
+        assert self._process
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends and self._process.poll() is None:
             try:
@@ -74,15 +85,31 @@ class Up:
                     return self
             except OSError:
                 time.sleep(0.05)
-        self.kill()
-        raise AssertionError(f"truycap up did not become ready:\n{self.output}")
+        self._process.kill()
+        raise AssertionError(f"truycap {self._arguments[0]} did not become ready:\n{self.output}")
+
+    def send(self, number: int) -> None:
+        """A signal to it."""
+        assert self._process
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Its exit code, once it has ended."""
+        assert self._process
+        return self._process.wait(seconds)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it as Ctrl-C or a service manager would; its exit code."""
         assert self._process
         if self._process.poll() is None:
-            self._process.send_signal(number)
-        return self._process.wait(STOP_SECONDS)
+            self.send(number)
+        return self.wait()
+
+    def children(self) -> list[int]:
+        """The process ids of its children."""
+        assert self._process
+        found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text("utf-8")
+        return [int(child) for child in found.split()]
 
     def wait(self) -> int:
         """Its exit code once it has ended by itself."""
@@ -90,13 +117,13 @@ class Up:
         return self._process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """kill -9 of it and of its Redis."""
+        """kill -9 of it and of its children."""
         assert self._process
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text("utf-8").split()
+        children = self.children()
         self._process.kill()
         self._process.wait(STOP_SECONDS)
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
 
     def get(self, path: str, **headers: str) -> Any:
         """The JSON at a path."""
@@ -123,6 +150,14 @@ class Up:
                 return answer
             assert time.monotonic() < ends, f"{path} says {found}, not {wanted}, after {seconds} s"
             time.sleep(0.05)
+
+
+class Up(Service):
+    """`truycap up` on a data folder, with its Redis as a child."""
+
+    def __init__(self, data: Path, *options: str, **environment: str) -> None:
+        super().__init__(data.parent / f"{data.name}.log", "up", "--data", str(data), *options, **environment)
+        self.data = data
 
 
 def _at(value: Any, name: str) -> Any:

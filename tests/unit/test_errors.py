@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
 from services.ingest.errors import TooManyError
+from shared.clickhouse import translate
 from shared.errors import MethodNotAllowedError, SetupError, StoreError, TruycapError, UnknownSiteError
 
 
@@ -40,3 +44,21 @@ def test_every_code_means_one_status() -> None:
 
 def test_who_must_change_something_first_gets_exit_code_2() -> None:
     assert (SetupError("port").exit_code, StoreError("away").exit_code) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [75, 159, 164, 202, 209, 210, 241, 242, 243, 252, 999],
+    ids=lambda code: f"code {code}",
+)
+def test_a_store_that_is_full_or_busy_or_read_only_or_away_is_tried_again(code: int) -> None:
+    assert translate(DatabaseError(f"Code: {code}. DB::Exception: no", code=code)).retry
+
+
+def test_a_store_that_does_not_answer_is_tried_again() -> None:
+    assert translate(OperationalError("Error HTTPConnectionPool: Read timed out.")).retry
+
+
+@pytest.mark.parametrize("code", [60, 81, 192, 193, 497, 516], ids=lambda code: f"code {code}")
+def test_what_a_person_must_set_right_is_not_tried_again(code: int) -> None:
+    assert not translate(DatabaseError(f"Code: {code}. DB::Exception: no", code=code)).retry
