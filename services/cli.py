@@ -40,7 +40,7 @@ OptionalData = Annotated[
 ]
 Config = Annotated[Path | None, Parameter(help="The file that names the sites (default: truycap.toml).")]
 Workers = Annotated[int, Parameter(help="Processes that share the port.")]
-SharePort = Annotated[bool, Parameter(show=False, negative="")]
+WorkerOf = Annotated[int | None, Parameter(show=False)]
 SiteId = Annotated[str, Parameter(name=["--site", "-s"], help="The site's id, as in truycap.toml.")]
 
 
@@ -57,7 +57,7 @@ def up(*, host: Host = "127.0.0.1", port: Port = 8000, data: Data = Path("data")
 
 
 @app.command
-def ingest(*, host: Host = "127.0.0.1", port: Port = 8001, workers: Workers = 1, share_port: SharePort = False) -> None:
+def ingest(*, host: Host = "127.0.0.1", port: Port = 8001, workers: Workers = 1, worker_of: WorkerOf = None) -> None:
     """Only the service that takes events: POST /v1/events and the pixel. Needs Redis (TRUYCAP_REDIS_URL)."""
     from services.commands.ingest import run_ingest
     from services.commands.workers import run_workers
@@ -65,7 +65,7 @@ def ingest(*, host: Host = "127.0.0.1", port: Port = 8001, workers: Workers = 1,
     if workers > 1:
         _run(run_workers("ingest", host, port, workers))
     else:
-        _run(run_ingest(load_settings(), host, port, share_port=share_port))
+        _run(run_ingest(load_settings(), host, port, parent=worker_of))
 
 
 @app.command
@@ -81,7 +81,7 @@ def counter(*, host: Host = "127.0.0.1", port: Port = 8002) -> None:
 
 
 @app.command
-def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, share_port: SharePort = False) -> None:
+def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, worker_of: WorkerOf = None) -> None:
     """Only the service that widgets ask: counts, live numbers, items, statistics. Needs Redis and ClickHouse."""
     from services.commands.api import run_api
     from services.commands.workers import run_workers
@@ -89,7 +89,7 @@ def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, sh
     if workers > 1:
         _run(run_workers("api", host, port, workers))
     else:
-        _run(run_api(load_settings(), host, port, share_port=share_port))
+        _run(run_api(load_settings(), host, port, parent=worker_of))
 
 
 @app.command

@@ -9,14 +9,14 @@ from shared.settings import Settings
 from shared.web import create_web
 
 
-async def run_api(settings: Settings, host: str, port: int, *, share_port: bool = False) -> None:
-    """The api until a signal comes. share_port: as one of several workers."""
+async def run_api(settings: Settings, host: str, port: int, *, parent: int | None = None) -> None:
+    """The api until a signal comes. parent: the process that this one is a worker of."""
     api = Api(settings, settings.sites())
     # Behind one origin (docker-compose.yml) this /docs is the only one, so it tells of ingest's paths too.
     web = create_web("truycap", api.routers, {"api": api.ready}, [openapi()])
     try:
         await api.start()
-        server, watch = Server(api.routes, cold=web), as_worker(share_port)
-        await serve(server, host, port, share_port=share_port, drain=api.drain, watch=watch)
+        server, watch = Server(api.routes, cold=web), as_worker(parent)
+        await serve(server, host, port, share_port=bool(parent), drain=api.drain, watch=watch)
     finally:
         await api.stop()

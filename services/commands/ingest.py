@@ -9,12 +9,13 @@ from shared.settings import Settings
 from shared.web import create_web
 
 
-async def run_ingest(settings: Settings, host: str, port: int, *, share_port: bool = False) -> None:
-    """Ingest until a signal comes. share_port: as one of several workers."""
+async def run_ingest(settings: Settings, host: str, port: int, *, parent: int | None = None) -> None:
+    """Ingest until a signal comes. parent: the process that this one is a worker of."""
     ingest = Ingest(settings, settings.sites())
     web = create_web("truycap ingest", [], {"ingest": ingest.ready}, [openapi()])
     try:
         await ingest.start()
-        await serve(Server(ingest.routes, cold=web), host, port, share_port=share_port, watch=as_worker(share_port))
+        server, watch = Server(ingest.routes, cold=web), as_worker(parent)
+        await serve(server, host, port, share_port=bool(parent), watch=watch)
     finally:
         await ingest.stop()

@@ -12,8 +12,8 @@ from shared.ending import LAST_SECONDS, STOP_SIGNALS
 from shared.errors import SaidError, SetupError
 from shared.serve import check_port
 
-SHARE_PORT = "--share-port"
-"""The option that tells a process that it is one of several."""
+WORKER_OF = "--worker-of"
+"""The option that tells a process that it is one of several, and the id of the process that started it."""
 PROGRAM = [sys.executable, "-m", "services.cli"]
 """How a worker is started; the options follow."""
 _RESTART_SECONDS = 1.0
@@ -27,7 +27,7 @@ logger = log.get(__name__)
 async def run_workers(command: str, host: str, port: int, workers: int) -> None:
     """Keep `workers` processes of `truycap <command>` running until a signal comes."""
     check_port(host, port)
-    arguments = [command, "--host", host, "--port", str(port), SHARE_PORT]
+    arguments = [command, "--host", host, "--port", str(port), WORKER_OF, str(os.getpid())]
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
@@ -63,12 +63,12 @@ async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> int | None:
     return None
 
 
-def as_worker(share_port: bool) -> list[Coroutine[Any, Any, None]]:
+def as_worker(parent: int | None) -> list[Coroutine[Any, Any, None]]:
     """What a worker watches beside its own work: that it does not outlive the process that started it."""
-    return [_parent_gone()] if share_port else []
+    return [_gone(parent)] if parent else []
 
 
-async def _parent_gone() -> None:
-    parent = os.getppid()
+async def _gone(parent: int) -> None:
+    # Its id was told, for it may have died before this process came so far as to ask.
     while os.getppid() == parent:
         await asyncio.sleep(_PARENT_SECONDS)

@@ -111,11 +111,6 @@ class Service:
         found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text("utf-8")
         return [int(child) for child in found.split()]
 
-    def wait(self) -> int:
-        """Its exit code once it has ended by itself."""
-        assert self._process
-        return self._process.wait(STOP_SECONDS)
-
     def kill(self) -> None:
         """kill -9 of it and of its children."""
         assert self._process
