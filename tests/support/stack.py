@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +53,9 @@ class Stack:
             finally:
                 await redis.aclose()
 
-        return asyncio.run(ask())
+        # In a thread of its own: the browser's driver keeps an event loop running in the tests' one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(ask())).result()
 
     def until_all_is_counted(self) -> None:
         """A counter counts what waits, and nothing is missing or twice."""
