@@ -118,6 +118,7 @@ class ShardCounter:
 
     async def _work(self, epoch: int) -> None:
         consumer = f"counter-{epoch}"
+        self._log.info("has the shard", epoch=epoch)
         await ensure_group(self._redis, self._shard)
         recent = await RecentIds.load(self._redis, self._store, self._shard)
         guard = partial(self._lease.renew, epoch)
@@ -125,6 +126,7 @@ class ShardCounter:
             self._redis, self._store, self._sites, ceiling=self._ceiling, epoch=epoch, recent=recent, guard=guard
         )
         await self._recover(batches, consumer, lambda _: True)
+        self._log.info("counts what is new", epoch=epoch)
         failures: list[Exception] = []
         subscriber = self._subscriber(batches, consumer, failures)
         try:

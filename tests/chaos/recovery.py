@@ -7,6 +7,7 @@ For each process: seconds from its restart until every shard has counted what ca
 
 import argparse
 import asyncio
+import random
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ EVENTS_PER_SECOND = 1000
 MOST_SECONDS = 5.0
 _EVENTS = 25
 _CALM_SECONDS = 4.0
+_SLOWEST_RETRY_SECONDS = 4
 
 Kill = Callable[[], Awaitable[None]]
 """Ends a process with SIGKILL and returns when it has been started again."""
@@ -39,17 +41,18 @@ async def measure(backend: Backend, times: int) -> dict[str, list[float]]:
             await world.open()
             await world.start_counters()
             load = asyncio.create_task(_load(world))
-            await asyncio.sleep(_CALM_SECONDS)
-            found: dict[str, list[float]] = {}
-            for _ in range(times):
-                for name, kill in _kills(world).items():
-                    await kill()
-                    found.setdefault(name, []).append(await _moving(world))
-                    await asyncio.sleep(_CALM_SECONDS)
-            load.cancel()
-            with suppress(asyncio.CancelledError):
-                await load
-            return found
+            try:
+                await asyncio.sleep(_CALM_SECONDS)
+                found: dict[str, list[float]] = {}
+                for _ in range(times):
+                    for name, kill in _kills(world).items():
+                        await kill()
+                        found.setdefault(name, []).append(await _moving(world))
+                        await asyncio.sleep(_CALM_SECONDS)
+                return found
+            finally:
+                load.cancel()
+                await asyncio.wait({load})
         finally:
             await world.close()
 
@@ -119,7 +122,7 @@ async def _load(world: World) -> None:
                     if (await client.post("/v1/events", content=body, headers={"user-agent": PERSON})).is_success:
                         return
                 attempt += 1
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(min(attempt, _SLOWEST_RETRY_SECONDS) * random.uniform(0.5, 1.0))
 
         started, sent = time.monotonic(), 0
         while True:
