@@ -20,7 +20,7 @@ import pytest
 from shared.streams import append
 from tests.support.counting import PERSON, pageview
 from tests.support.servers import ClickHouseServer, RedisServer
-from tests.support.stack import Stack, hanging
+from tests.support.stack import Stack, hanging, until
 from tests.support.truycap import Service, Up, run
 
 PROMISE = 10.0
@@ -212,6 +212,15 @@ def test_a_counter_that_is_still_starting_ends_at_once(stack: Stack, clickhouse:
         counter.send(signal.SIGTERM)
         assert counter.wait(PROMISE) == 128 + signal.SIGTERM
         assert "Traceback" not in counter.output
+
+
+def test_workers_whose_parent_died_while_they_started_end_as_well(stack: Stack) -> None:
+    parent = stack.service("ingest", "--workers", "2").launch()
+    until(lambda: len(parent.children()) == 2, "the workers are started")
+    workers = parent.children()
+    parent.send(signal.SIGKILL)
+    parent.wait()
+    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "the workers have ended")
 
 
 def test_a_process_that_hangs_for_an_unknown_reason_ends_all_the_same() -> None:
