@@ -234,13 +234,19 @@ async def more_counters(world: World, random: Random) -> int:
 
 async def second_chdb_counter(world: World, _: Random) -> int:
     """It must refuse, loudly, for the folder belongs to one process at a time."""
-    extra = world.extra_counter()
-    if world.counters[0].pid is None:
-        raise MissedError
-    done = await asyncio.to_thread(world.command, "counter", "--port", str(extra.port))
-    if world.counters[0].pid is None:
-        raise MissedError
-    assert done.returncode == 2, f"a second counter ended with {done.returncode}: {done.stderr}"
+    first, second = world.counters[0].pid, world.extra_counter()
+    await world.counters[0].ready()
+    second.start()
+    try:
+        ends = time.monotonic() + POINT_SECONDS
+        while not second.refusals and time.monotonic() < ends:
+            await asyncio.sleep(0.05)
+    finally:
+        await second.abandon()
+    if not second.refusals:
+        if first != world.counters[0].pid:
+            raise MissedError  # the first one had just died
+        raise AssertionError("a second counter has opened the chDB folder that another has")
     return 0
 
 

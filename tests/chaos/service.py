@@ -39,6 +39,8 @@ class Service:
         self.port = free_port()
         self.started_at = 0.0
         self.starts = 0
+        self.refusals = 0
+        """How often it ended because something it needs was not there."""
         self._arguments = [command, "--port", str(self.port), *options]
         self._environment = environment
         self._log = log
@@ -147,5 +149,6 @@ class Service:
                 code = await self._process.wait()
                 if code not in self._expected | {0}:  # 0: asked for, and looked at by who asked
                     self._odd.append(End(self.name, code))
+                self.refusals += code == SetupError.exit_code
                 if code > 0:
                     await asyncio.sleep(_AGAIN_SECONDS)

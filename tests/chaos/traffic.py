@@ -17,7 +17,7 @@ from shared.streams import delivery_key, encode_entry, events_key
 from tests.chaos.ledger import Ledger, Poison, Sent, Type
 from tests.support.counting import GOOGLEBOT, PERSON, pageview
 
-READERS = 20
+READERS = 14
 BOTS = 2
 PAUSE_SECONDS = 0.1
 """A reader's mean pause between requests."""
