@@ -18,7 +18,7 @@ from services.ingest import publish
 from shared.events import StreamEvent
 from shared.streams import GROUP, EntryId, delivery_key, encode_entry, events_key
 
-MAXLEN = 20
+MAXLEN = 5
 
 
 class Sabotage(StrEnum):

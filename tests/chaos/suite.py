@@ -16,7 +16,7 @@ from tests.chaos.run import Result, Spec
 from tests.chaos.world import Backend
 from tests.support.truycap import ROOT
 
-KILLS_PER_RUN = 25
+KILLS_PER_RUN = 40
 _SECONDS_PER_FAULT = 30
 _SECONDS = 300
 

@@ -19,13 +19,13 @@ from tests.support.counting import GOOGLEBOT, PERSON, pageview
 
 READERS = 14
 BOTS = 2
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.2
 """A reader's mean pause between requests."""
 _ITEMS = 8
 _TIMEOUT_SECONDS = 3.0
 _POISON_SECONDS = 1.5
 _GIVEN_UP = 0.02
-_AGAIN = 0.04
+_AGAIN = 0.08
 _IMPATIENT = 0.03
 
 
