@@ -23,9 +23,9 @@ _SECONDS = 300
 
 def plan(kills: int, seed: str) -> list[Spec]:
     """The runs that a number of kills is split into, each backend in turn."""
-    runs = max(1, round(kills / KILLS_PER_RUN))
-    shares = [kills // runs + (number < kills % runs) for number in range(runs)]
     backends = list(Backend)
+    runs = max(len(backends), round(kills / KILLS_PER_RUN))
+    shares = [kills // runs + (number < kills % runs) for number in range(runs)]
     return [Spec(f"{seed}:{n}", backends[n % len(backends)], share) for n, share in enumerate(shares)]
 
 
