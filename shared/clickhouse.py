@@ -33,7 +33,7 @@ _HANGS_SECONDS = 30
 
 An insert takes well below a second, one into a table with too many parts is held up for one, and the driver makes a
 long query tell its progress 5 s before this: longer silence is a dead connection, and waiting for one is time without
-counting. Giving up too early costs little, for the token makes a repeated insert harmless.
+counting. Giving up too early costs little: what was stored all the same is looked up.
 """
 
 # ClickHouse's own numbers (src/Common/ErrorCodes.cpp) of what no repetition of the same statement will mend.

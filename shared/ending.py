@@ -17,7 +17,7 @@ from typing import Any
 from shared import log
 
 REQUESTS_SECONDS = 2.0
-"""First the server finishes its requests. Those of ingest wait for two group commits at most, 1.6 s."""
+"""First the server finishes its requests. Those of ingest wait for 1 s at most (publish.py)."""
 BATCHES_SECONDS = 3.0
 """Then the services finish what they have at hand: the counter a batch of each shard."""
 CLOSING_SECONDS = 1.0

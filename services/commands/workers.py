@@ -33,7 +33,8 @@ async def run_workers(command: str, host: str, port: int, workers: int) -> None:
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     keepers = [asyncio.create_task(_keep(arguments, stop)) for _ in range(workers)]
-    await stop.wait()
+    await asyncio.wait([asyncio.create_task(stop.wait()), *keepers], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()  # also where a keeper could not start a process at all: gather raises why
     if SetupError.exit_code in await asyncio.gather(*keepers):
         raise SaidError(SetupError.exit_code)
 

@@ -15,10 +15,12 @@ from services.counter.enrich import Outcome
 from services.counter.rows import Row
 from services.counter.store import Guard, PatientStore
 from services.counter.truth import ROLL_UPS, sql
-from services.counter.write import write, written
+from services.counter.write import where_rows, write, written
+from shared.clickhouse import Queries
 from shared.errors import StoreError
 
 _SETTLE_SECONDS = 0.05
+_RETRY_SECONDS = 0.5
 _ATTEMPTS = 4
 """Each token can have been written down without its rows only where ClickHouse was killed at that very moment."""
 
@@ -26,7 +28,7 @@ _ATTEMPTS = 4
 async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, guard: Guard) -> None:
     """Store what is missing of the batch. Then the outcome says what is stored, the roll-ups what the events say."""
     for number in range(_ATTEMPTS):
-        await _inserts_done(store)
+        await inserts_done(store)
         found = await written(store, batch)
         outcome.keep(found)
         missing = [row for row in outcome.rows if row.position not in found]
@@ -41,24 +43,28 @@ async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, gu
             retry=False,
         )
     if outcome.rows:
-        await guard()
-        await _level(store, outcome.rows)
+        await _level(store, batch, outcome.rows, guard)
 
 
-async def _level(store: PatientStore, rows: Sequence[Row]) -> None:
-    """Add to the roll-ups what they lack on the days of these rows, or take away what is too much."""
-    days = [row.date for row in rows]
-    parameters = {
+async def _level(store: PatientStore, batch: Batch, rows: Sequence[Row], guard: Guard) -> None:
+    """Add to the roll-ups what they lack on the days of these rows, or take away what is too much.
+
+    It reads all events that the batch's sites have on those days: the price of a death, not of a batch.
+    """
+    parameters = where_rows(batch) | {
         "sites": sorted({row.site for row in rows}),
-        "items": sorted({row.item for row in rows}),
-        "first": min(days),
-        "last": max(days),
+        "days": sorted({row.date for row in rows}),
+        "first": min(row.date for row in rows),
+        "last": max(row.date for row in rows),
     }
     for table in ROLL_UPS:
         ((rule, _),) = await store.query(sql("rule"), {"table": table})
         statement = sql(f"level_{table}").replace("(RULE)", f"({_some_events(rule)})")
+        await guard()
         while not await store.command_once(statement, parameters):
-            await _inserts_done(store)  # or it might be done twice
+            await asyncio.sleep(_RETRY_SECONDS)
+            await inserts_done(store)  # or it might be done twice
+            await guard()
 
 
 def _some_events(rule: str) -> str:
@@ -71,14 +77,14 @@ def _some_events(rule: str) -> str:
     chosen = """(
         SELECT *
         FROM events
-        WHERE site IN {sites:Array(String)} AND date BETWEEN {first:Date} AND {last:Date}
+        WHERE site IN {sites:Array(String)} AND date IN {days:Array(Date)}
           AND time BETWEEN toDateTime64({first:Date}, 3, 'UTC') - INTERVAL 1 DAY
                        AND toDateTime64({last:Date}, 3, 'UTC') + INTERVAL 2 DAY
     )"""
     return before[: before.rindex(" ") + 1] + chosen + after
 
 
-async def _inserts_done(store: PatientStore) -> None:
+async def inserts_done(store: Queries) -> None:
     """Wait until no insert is under way that was under way now: one of a counter that died may go on without it."""
     running = {name for (name,) in await store.query(sql("inserting"))}
     while running:

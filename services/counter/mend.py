@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from services.counter.ensure import inserts_done
 from services.counter.lease import Lease, taken_over
 from services.counter.store import Guard
 from services.counter.truth import ROLL_UPS, sql
@@ -64,8 +65,7 @@ async def _paused(redis: "Redis", store: Statements, shards: int) -> AsyncIterat
 
         # An insert that a counter began while it had its shard is waited for.
         await asyncio.sleep(_SETTLE_SECONDS)
-        while await store.query(sql("inserting")):
-            await asyncio.sleep(_SETTLE_SECONDS)
+        await inserts_done(store)
         await guard()
         yield guard
 

@@ -133,7 +133,8 @@ class ShardCounter:
             try:
                 await subscriber.start()
             except OutOfMemoryError:
-                await self._make_room(batches, consumer)
+                if not await self._make_room(batches, consumer):
+                    await asyncio.sleep(RETRY_SECONDS)
                 return
             await self._look_after(batches, consumer)
         finally:
@@ -217,12 +218,16 @@ class ShardCounter:
             metrics.RECOVERIES.labels(str(self._shard)).inc()
             await self._count(batches, batch)
 
-    async def _make_room(self, batches: BatchCounter, consumer: str) -> None:
-        """Count one batch without the subscriber, whose XGROUP CREATE a full Redis refuses: applying frees memory."""
+    async def _make_room(self, batches: BatchCounter, consumer: str) -> bool:
+        """Count one batch without the subscriber, whose XGROUP CREATE a full Redis refuses: applying frees memory.
+
+        Whether there was one.
+        """
         read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=MAX_ENTRIES)
         for _, entries in read:
             batch = [Entry(EntryId.parse(name), fields) for name, fields in entries]
             await self._count(batches, Batch(self._shard, batch))
+        return bool(read)
 
     async def _count(self, batches: BatchCounter, batch: Batch) -> None:
         await batches.count(batch)

@@ -1,4 +1,4 @@
-"""The batch's INSERT into ClickHouse: one, with a token that makes its repetition harmless; and what stands there."""
+"""The batch's INSERT into ClickHouse: one, with a token that lets it happen once; and what stands there."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -44,17 +44,17 @@ async def write_once(store: PatientStore, token: str, rows: Sequence[Row], guard
 
 async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
     """The rows of the batch that are stored, by position, in the order of the stream."""
-    if not (where := _where(batch)):
+    if not (where := where_rows(batch)):
         return {}
     entries = {entry.id for entry in batch.entries}
     rows = [Row(*values) for values in await store.query(_WRITTEN, where)]
     return {row.position: row for row in rows if row.position.entry in entries}
 
 
-def _where(batch: Batch) -> dict[str, object]:
-    """Where in the table the rows of a batch stand, as parameters; empty where it has no events."""
+def where_rows(batch: Batch) -> dict[str, object]:
+    """Where in the table the rows of a batch stand, as parameters; empty where it can have none."""
     times = [event.time for _, event in batch.events if isinstance(event, StreamEvent)]
-    times = [min(max(time, OLDEST_MS), LATEST_MS) for time in times]
+    times = [time for time in times if OLDEST_MS <= time <= LATEST_MS]  # no others are ever stored
     if not times:
         return {}
     first, last = batch.entries[0].id, batch.entries[-1].id

@@ -17,6 +17,8 @@ from shared.streams import MAX_ENTRY_EVENTS, append
 
 COMMIT_SECONDS = 0.8
 """How long an XADD may take before everybody who waits is told to send again."""
+LEAST_SECONDS = 0.2
+"""How long it may take at least, for those who waited for the one before: nobody waits for more than both together."""
 MAX_WAITING = 20_000
 """How many events may wait in memory, per shard."""
 
@@ -101,7 +103,8 @@ class Publisher:
         events = [event for waiting in group for event in waiting.events]
         try:
             with metrics.GROUP_SECONDS.time():
-                async with asyncio.timeout(COMMIT_SECONDS):
+                waited = asyncio.get_running_loop().time() - group[0].since
+                async with asyncio.timeout(max(LEAST_SECONDS, COMMIT_SECONDS - waited)):
                     await append(self._redis, self._shard, events)
         except Exception as error:  # of whatever kind: those who wait must hear of it, and the next group must go
             logger.warning(

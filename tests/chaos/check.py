@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from tests.chaos.ledger import DEAD, Ledger, Poison, Type
 
+PERSON_PARTS = (("referrer", ""), ("browser", "Chrome"), ("system", "Windows"), ("country", ""))
+"""What all people of the suite come with: one user agent, an address of this machine."""
 MOST = 20
 """Lines of one kind that are shown."""
 
@@ -46,7 +48,7 @@ SELECT toString(site), toString(date), hour, sum(visits), sum(pageviews), sum(bo
 FROM traffic_hourly GROUP BY site, date, hour"""
 BREAKDOWN_SQL = """
 SELECT toString(site), toString(date), toString(dimension), value, sum(visits), sum(pageviews)
-FROM breakdown_daily WHERE dimension IN ('page', 'bot') GROUP BY site, date, dimension, value"""
+FROM breakdown_daily GROUP BY site, date, dimension, value"""
 ITEMS_SQL = "SELECT toString(site), item, sum(views), sumMap(votes).1, sumMap(votes).2 FROM items GROUP BY site, item"
 
 
@@ -118,15 +120,14 @@ def _rows(ledger: Ledger, events: Sequence[StoredEvent], zones: Mapping[str, Zon
 
 def _visits(events: Sequence[StoredEvent]) -> Iterator[str]:
     """A run is shorter than 30 minutes: each visitor's first page view, and no other, begins a visit."""
-    visits: Counter[tuple[str, int]] = Counter()
+    seen: set[tuple[str, int]] = set()
     for event in events:
-        if event.type == Type.PAGEVIEW and event.kind != "bot":
-            visits[event.site, event.visitor] += event.visit
-        elif event.visit:
-            yield f"{event.id} of type {event.type} by a {event.kind} begins a visit"
-    for (site, visitor), number in visits.items():
-        if number != 1:
-            yield f"visitor {visitor:016x} of {site} made {number} visits, not 1"
+        view = event.type == Type.PAGEVIEW and event.kind != "bot"
+        first = view and (event.site, event.visitor) not in seen
+        if bool(event.visit) != first:
+            yield f"{event.id}, {'a first' if first else 'no first'} view of {event.site}: {event.visit} visits"
+        if view:
+            seen.add((event.site, event.visitor))
 
 
 def _roll_ups(stored: Stored) -> Iterator[str]:
@@ -139,9 +140,10 @@ def _roll_ups(stored: Stored) -> Iterator[str]:
         hour = hours[event.site, event.date, event.hour]
         hour[0] += event.visit
         hour[1 + bot] += 1
-        part = parts[event.site, event.date, *(("bot", "Googlebot") if bot else ("page", event.item))]
-        part[0] += event.visit
-        part[1] += 1
+        for dimension in [("bot", "Googlebot")] if bot else [("page", event.item), *PERSON_PARTS]:
+            part = parts[event.site, event.date, *dimension]
+            part[0] += event.visit
+            part[1] += 1
     yield from _compare("traffic_hourly", hours, {tuple(row[:3]): list(row[3:]) for row in stored.traffic})
     yield from _compare("breakdown_daily", parts, {tuple(row[:4]): list(row[4:]) for row in stored.breakdown})
     views, ratings = _views(stored.events), _ratings(stored.events)
@@ -185,6 +187,8 @@ def _delivery(ledger: Ledger, events: Sequence[StoredEvent], shown: Shown) -> It
         yield f"accepted {totals['accepted']} != counted {counted} + rejected {rejected} + dead-lettered {dead}"
     if counted - totals["presence"] != len(events):
         yield f"{counted - totals['presence']} page views and votes were counted, {len(events)} are stored"
+    if not ledger.signals <= totals["presence"] <= ledger.signals_sent:
+        yield f"{totals['presence']} pings are counted; {ledger.signals} got a 202, {ledger.signals_sent} were sent"
     if totals["accepted"] < ledger.accepted + sum(ledger.poison.values()):
         yield f"{ledger.accepted} events got a 202, but only {totals['accepted']} were accepted, with the poison"
     if dead != sum(shown.dead.values()):

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 import shared.redis
 from services.counter.lease import LEASE_MS
 from tests.chaos.points import Point
-from tests.chaos.progress import recovered
+from tests.chaos.progress import HEALED_SECONDS, recovered
 from tests.chaos.proxy import Mode
 from tests.chaos.service import STOP_SECONDS, Service
 from tests.chaos.world import Backend, World
@@ -52,6 +52,7 @@ def faults(world: World) -> dict[str, Fault]:
         "a take-over that dies": kill_take_over,
         "a take-over that dies after its insert": partial(kill_take_over, at=Point.RECOVERED_INSERTED),
         "a take-over that dies between table and roll-ups": partial(kill_take_over, at=Point.LEVELLING),
+        "a take-over that falls asleep between table and roll-ups": stop_take_over,
         "stop a counter for longer than its lease": stop_counter,
         "Redis hangs": hang_redis,
         "Redis is a replica (READONLY)": read_only_redis,
@@ -138,12 +139,11 @@ async def kill_at(world: World, random: Random, *, point: Point) -> int:
     """SIGKILL of whoever comes to the point; a little after it where the point is the beginning of something."""
     delay = random.uniform(0, 0.03) if point in {Point.INSERTING, Point.APPLYING, Point.TAKING_SHARD} else 0.0
     world.armoury.arm(point, delay=delay)
-    if point is Point.TAKING_SHARD:
-        world.counters[0].kill()
+    killed = int(point is Point.TAKING_SHARD and world.counters[0].kill())
     if await world.armoury.hit(point, POINT_SECONDS) is None:
         raise MissedError
     await asyncio.sleep(delay)
-    return 2 if point is Point.TAKING_SHARD else 1
+    return killed + 1
 
 
 async def kill_take_over(world: World, _: Random, *, at: Point = Point.RECOVERING) -> int:
@@ -179,6 +179,18 @@ async def stop_at(world: World, _: Random, *, point: Point) -> int:
     return 0
 
 
+async def stop_take_over(world: World, _: Random) -> int:
+    """A counter dies after its insert; who takes over falls asleep before it levels the roll-ups, and wakes up late."""
+    world.armoury.arm(Point.LEVELLING, number=signal.SIGSTOP)
+    world.armoury.arm(Point.INSERTED)
+    if await world.armoury.hit(Point.INSERTED, POINT_SECONDS) is None:
+        await world.armoury.hit(Point.LEVELLING, 0)
+        raise MissedError
+    if pid := await world.armoury.hit(Point.LEVELLING, POINT_SECONDS):
+        await _asleep(pid, partial(_in_other_hands, world), already=True)
+    return 1
+
+
 async def hang_redis(world: World, random: Random) -> int:
     await _asleep(world.redis.pid, partial(asyncio.sleep, random.uniform(*_OUTAGE_SECONDS)), already=False)
     return 0
@@ -187,14 +199,14 @@ async def hang_redis(world: World, random: Random) -> int:
 async def read_only_redis(world: World, random: Random) -> int:
     await _tell_redis(world, "REPLICAOF", "127.0.0.1", str(free_port()))
     await asyncio.sleep(random.uniform(*_OUTAGE_SECONDS))
-    await _tell_redis(world, "REPLICAOF", "NO", "ONE")
+    await _tell_redis_at_last(world, "REPLICAOF", "NO", "ONE")
     return 0
 
 
 async def full_redis(world: World, random: Random) -> int:
     await _tell_redis(world, "CONFIG", "SET", "maxmemory", "1mb")
     await asyncio.sleep(random.uniform(*_OUTAGE_SECONDS))
-    await _tell_redis(world, "CONFIG", "SET", "maxmemory", "0")
+    await _tell_redis_at_last(world, "CONFIG", "SET", "maxmemory", "0")
     return 0
 
 
@@ -223,12 +235,14 @@ async def more_counters(world: World, random: Random) -> int:
     """Two more counters start at the same moment as one that was there is killed; then they die too."""
     extra = [world.extra_counter(), world.extra_counter()]
     killed = int(random.choice(world.counters).kill())
-    for counter in extra:
-        counter.start()
-    await asyncio.gather(*(counter.ready() for counter in extra))
-    await asyncio.sleep(random.uniform(0, 2))
-    for counter in extra:
-        await counter.abandon()
+    try:
+        for counter in extra:
+            counter.start()
+        await asyncio.gather(*(counter.ready() for counter in extra))
+        await asyncio.sleep(random.uniform(0, 2))
+    finally:
+        for counter in extra:
+            await counter.abandon()
     return killed + len(extra)
 
 
@@ -320,6 +334,15 @@ async def _tell_redis(world: World, *words: str) -> None:
         await redis.execute_command(*words)
     finally:
         await redis.aclose()
+
+
+async def _tell_redis_at_last(world: World, *words: str) -> None:
+    """Until it has heard: what was done to it must not stay."""
+    async with asyncio.timeout(HEALED_SECONDS):
+        while True:
+            with suppress(RedisError, OSError):
+                return await _tell_redis(world, *words)
+            await asyncio.sleep(0.1)
 
 
 async def _redis_answers(world: World) -> bool:

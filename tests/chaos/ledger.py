@@ -46,6 +46,7 @@ DEAD = frozenset({Poison.UNDECODABLE, Poison.UNKNOWN_VERSION, Poison.UNKNOWN_SIT
 @dataclass
 class Ledger:
     """events: by id. votes: the last acknowledged score by (site, item, voter). accepted: how many events the 202s say.
+    signals, signals_sent: pings and leaves, acknowledged and sent.
 
     poison: what was put onto the streams past ingest; unsure: what may have been (Redis did not answer).
     """
@@ -53,7 +54,8 @@ class Ledger:
     events: dict[UUID, Sent] = field(default_factory=dict)
     votes: dict[tuple[str, str, str], int] = field(default_factory=dict)
     accepted: int = 0
-    sendings: int = 0
+    signals: int = 0
+    signals_sent: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
     poison: Counter[Poison] = field(default_factory=Counter)

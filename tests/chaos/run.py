@@ -97,6 +97,8 @@ async def _do(spec: Spec, world: World, result: Result) -> None:
     finally:
         await traffic.stop()
         await _until_counted(world, spec.quiet)
+        if watching.done():
+            result.violations.append(f"whoever looked at the block went away: {watching.exception()!r}")
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     await asyncio.gather(*(service.stop() for service in world.services))
@@ -106,8 +108,9 @@ async def _do(spec: Spec, world: World, result: Result) -> None:
             result.violations.append(f"truycap verify: {verified.stdout}{verified.stderr}")
     stored, shown = await world.stored(), await world.shown()
     result.violations += violations(ledger, stored, shown, world.zones)
-    result.violations += watcher.violations
-    result.violations += [f"{end.name} ended by itself with {end.code}" for end in world.odd]
+    result.violations += watcher.violations + ["the block never showed anything"] * watcher.saw_nothing
+    ends = [*world.odd, *world.ingest.odd_workers()]
+    result.violations += [f"{end.name} ended by itself with {end.code}: {end.said}" for end in ends]
     result.events, result.accepted, result.stored = len(ledger.events), ledger.accepted, len(stored.events)
     delivery = [fields for name, fields in shown.hashes.items() if name.startswith("delivery")]
     result.duplicates = sum(int(fields.get("rejected:duplicate", 0)) for fields in delivery)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -22,33 +23,39 @@ STOP_SECONDS = 10.0
 _AGAIN_SECONDS = 0.2
 
 
+_LACKING = ("No Redis answers", "Cannot listen on", "is in use by", "ClickHouse does not answer")
+"""What a service may say that ends because something it needs to start is not there."""
+_ORPHANS_SECONDS = 2.5
+"""Workers of a parent that was killed answer for so long, at most."""
+
+
 class End(NamedTuple):
-    """How a process ended: its exit code, negative for a signal."""
+    """How a process ended: its exit code, negative for a signal, and its last words."""
 
     name: str
     code: int
+    said: str = ""
 
 
 class Service:
     """`truycap <command>` on a loopback port. odd: how its processes ended, where nobody had asked for it."""
 
     def __init__(
-        self, name: str, command: str, environment: Mapping[str, str], log: Path, odd: list[End], *options: str
+        self, name: str, command: str, environment: Mapping[str, str], folder: Path, odd: list[End], *options: str
     ) -> None:
         self.name = name
         self.port = free_port()
         self.started_at = 0.0
         self.starts = 0
         self.refusals = 0
-        """How often it ended because something it needs was not there."""
+        """How often it ended because something it needs to start was not there; it is tried again."""
         self._arguments = [command, "--port", str(self.port), *options]
         self._environment = environment
-        self._log = log
+        self.log = folder / f"{name}.log"
         self._odd = odd
         self._process: asyncio.subprocess.Process | None = None
-        # 2: it said that something it needs to start was down, or its port taken by orphans; it is tried again.
-        self._expected = {-signal.SIGKILL, SetupError.exit_code}
         self._wanted = False
+        self._asked = False
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -73,7 +80,7 @@ class Service:
                 with suppress(httpx.HTTPError):
                     if (await client.get("/health/ready")).status_code == 200:
                         return
-                assert time.monotonic() < ends, f"{self.name} is not ready after {seconds} s; its log is {self._log}"
+                assert time.monotonic() < ends, f"{self.name} is not ready after {seconds} s; its log is {self.log}"
                 await asyncio.sleep(0.05)
 
     def kill(self) -> bool:
@@ -116,9 +123,12 @@ class Service:
             await asyncio.wait({self._keeper}, timeout=_AGAIN_SECONDS)
 
     async def _end(self) -> None:
+        # Else another process may have answered that this one is ready, which is still starting.
+        await asyncio.sleep(max(0.0, self.started_at + _ORPHANS_SECONDS - time.monotonic()))
         process = self._process
         if process is None or process.returncode is not None:
             return
+        self._asked = True
         started = time.monotonic()
         process.terminate()
         try:
@@ -131,7 +141,7 @@ class Service:
             self._odd.append(End(f"{self.name}, {time.monotonic() - started:.1f} s after SIGTERM", code))
 
     async def _keep(self) -> None:
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             while self._wanted:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable,
@@ -147,8 +157,18 @@ class Service:
                 self.started_at = time.monotonic()
                 self.starts += 1
                 code = await self._process.wait()
-                if code not in self._expected | {0}:  # 0: asked for, and looked at by who asked
-                    self._odd.append(End(self.name, code))
-                self.refusals += code == SetupError.exit_code
+                if code == SetupError.exit_code and any(lacking in self._last_words() for lacking in _LACKING):
+                    self.refusals += 1
+                elif code != -signal.SIGKILL and not self._asked:  # what was asked for is looked at by who asked
+                    self._odd.append(End(self.name, code, self._last_words()))
+                self._asked = False
                 if code > 0:
                     await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _last_words(self) -> str:
+        return self.log.read_text("utf-8", "replace").rstrip().rpartition("\n")[2][-300:]
+
+    def odd_workers(self) -> list[End]:
+        """How its workers ended, where it was not by SIGKILL: their parent says so in its log and starts others."""
+        ended = re.findall(r'"exit_code": (-?\d+), "event": "a worker ended', self.log.read_text("utf-8", "replace"))
+        return [End(f"a worker of {self.name}", int(code)) for code in ended if int(code) != -signal.SIGKILL]

@@ -17,9 +17,9 @@ from shared.streams import delivery_key, encode_entry, events_key
 from tests.chaos.ledger import Ledger, Poison, Sent, Type
 from tests.support.counting import GOOGLEBOT, PERSON, pageview
 
-READERS = 14
+READERS = 10
 BOTS = 2
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.25
 """A reader's mean pause between requests."""
 _ITEMS = 8
 _TIMEOUT_SECONDS = 3.0
@@ -93,7 +93,8 @@ class Traffic:
     async def _send(self, events: list[dict[str, Any]], *, bot: bool) -> bool:
         body = msgspec.json.encode(events if len(events) > 1 else events[0])
         headers = {"user-agent": GOOGLEBOT if bot else PERSON, "content-type": "text/plain"}
-        self._ledger.sendings += 1
+        signals = sum("id" not in event for event in events)
+        self._ledger.signals_sent += signals
         started = time.monotonic()
         try:
             answer = await self._client.post("/v1/events", content=body, headers=headers)
@@ -106,6 +107,7 @@ class Traffic:
             assert answer.status_code == 503, answer.text
             return False
         self._ledger.accepted += int(answer.json()["accepted"])
+        self._ledger.signals += signals
         for event in events:
             if "id" in event:
                 self._ledger.events[UUID(event["id"])].acknowledged = True

@@ -31,6 +31,10 @@ class Watcher:
                             self._look(site, answer.json())
                 await asyncio.sleep(_SECONDS)
 
+    @property
+    def saw_nothing(self) -> bool:
+        return not any(self._seen.values())
+
     def _look(self, site: str, counts: dict[str, Any]) -> None:
         for measure in _GROWS:
             total, before = int(counts[measure]["total"]), self._seen.get((site, measure), 0)

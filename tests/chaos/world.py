@@ -21,7 +21,7 @@ from tests.chaos.service import End, Service
 from tests.support.servers import ClickHouseServer, RedisServer
 from tests.support.truycap import COMMAND, ROOT
 
-SHARDS = 3
+SHARDS = 2
 DISK_BYTES = 256 * 1024 * 1024
 ZONES = {
     "hanoi": "Asia/Ho_Chi_Minh",
@@ -48,6 +48,7 @@ class World:
         self.backend = backend
         self.sabotage = sabotage
         self.odd: list[End] = []
+        self._extras = 0
         config = folder / "truycap.toml"
         config.write_text(
             "".join(
@@ -106,7 +107,8 @@ class World:
 
     def extra_counter(self) -> Service:
         """One more counter, not started and not among the services."""
-        return Service("extra counter", "counter", self.environment, self.folder / "services.log", self.odd)
+        self._extras += 1
+        return Service(f"extra counter {self._extras}", "counter", self.environment, self.folder, self.odd)
 
     async def close(self) -> None:
         """End all processes, in whatever state they are."""
@@ -167,7 +169,7 @@ class World:
         return {site: ZoneInfo(zone) for site, zone in ZONES.items()}
 
     def _service(self, name: str, command: str, *options: str) -> Service:
-        service = Service(name, command, self.environment, self.folder / "services.log", self.odd, *options)
+        service = Service(name, command, self.environment, self.folder, self.odd, *options)
         self.services.append(service)
         return service
 

@@ -10,7 +10,7 @@ FROM
     UNION ALL
     SELECT site, date, toString(dimension), value, toInt64(visits), toInt64(pageviews), -1
     FROM breakdown_daily
-    WHERE site IN {sites:Array(String)} AND date BETWEEN {first:Date} AND {last:Date}
+    WHERE site IN {sites:Array(String)} AND date IN {days:Array(Date)}
 )
 GROUP BY site, date, dimension, value
 HAVING (sum(sign * visits), sum(sign * pageviews)) != (0, 0)

@@ -9,7 +9,7 @@ FROM
     UNION ALL
     SELECT site, date, hour, toInt64(visits), toInt64(pageviews), toInt64(bots), -1
     FROM traffic_hourly
-    WHERE site IN {sites:Array(String)} AND date BETWEEN {first:Date} AND {last:Date}
+    WHERE site IN {sites:Array(String)} AND date IN {days:Array(Date)}
 )
 GROUP BY site, date, hour
 HAVING (sum(sign * visits), sum(sign * pageviews), sum(sign * bots)) != (0, 0, 0)

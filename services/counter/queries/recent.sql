@@ -6,6 +6,7 @@ FROM
     FROM events
     WHERE shard = {shard:UInt16} AND source = 'live' AND entry_ms >= {since:UInt64}
       AND toUnixTimestamp64Milli(time) >= toInt64(entry_ms) - {late:Int64}
+      AND time >= fromUnixTimestamp64Milli(toInt64({since:UInt64}) - {late:Int64})
       AND date >= toDate(fromUnixTimestamp64Milli(toInt64({since:UInt64}) - {late:Int64}, 'UTC')) - 1
     ORDER BY entry_ms DESC, entry_seq DESC, entry_index DESC
     LIMIT {most:UInt32}
