@@ -121,10 +121,8 @@ def summary(results: Iterable[Result], command: str) -> str:
         longest = f"{times[-1]:.1f} s" if times else ""
         lines.append(f"| {name} | {faults[name]} | {median} | {longest} |")
     if missed:
-        lines += [
-            "",
-            "The moment did not come in time: " + ", ".join(f"{name} ({n})" for name, n in missed.items()) + ".",
-        ]
+        names = ", ".join(f"{name} ({number})" for name, number in sorted(missed.items()))
+        lines += ["", f"Tried, but the moment did not come in time: {names}."]
     if not any(name.startswith("disk full") for name in faults):
         lines += ["", "Left out, for want of the right to mount: full disks."]
     return "\n".join(lines)
