@@ -90,8 +90,10 @@ class Service:
     def signal(self, number: int) -> bool:
         if self.pid is None:
             return False
-        os.kill(self.pid, number)
-        return True
+        with suppress(ProcessLookupError):  # it has just ended, which nobody has heard yet
+            os.kill(self.pid, number)
+            return True
+        return False
 
     def children(self) -> list[int]:
         """The ids of its processes' children: the workers."""
