@@ -276,10 +276,15 @@ async def rolling_restart(world: World, _: Random) -> int:
 
 
 async def full_disk_clickhouse(world: World, random: Random) -> int:
+    """Afterwards ClickHouse is started again, as docs/reliability.md says: a merge may have been broken meanwhile."""
     world.disks.fill(world.clickhouse.folder)
     await asyncio.sleep(random.uniform(*_OUTAGE_SECONDS))
     world.disks.free(world.clickhouse.folder)
-    return 0
+    if world.backend is Backend.HTTP:
+        await asyncio.to_thread(world.clickhouse.kill)
+        await asyncio.to_thread(world.clickhouse.start)
+        return 1
+    return int(world.counters[0].kill())
 
 
 async def full_disk_redis(world: World, random: Random) -> int:

@@ -23,7 +23,14 @@ STOP_SECONDS = 10.0
 _AGAIN_SECONDS = 0.2
 
 
-_LACKING = ("No Redis answers", "Cannot listen on", "is in use by", "chDB cannot open", "ClickHouse does not answer")
+_LACKING = (
+    "No Redis answers",
+    "Cannot listen on",
+    "is in use by",
+    "chDB cannot open",
+    "a full disk can do that",
+    "ClickHouse does not answer",
+)
 """What a service may say that ends because something it needs to start is not there."""
 _ORPHANS_SECONDS = 2.5
 """Workers of a parent that was killed answer for so long, at most."""
