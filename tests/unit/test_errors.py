@@ -62,3 +62,10 @@ def test_a_store_that_does_not_answer_is_tried_again() -> None:
 @pytest.mark.parametrize("code", [60, 81, 192, 193, 497, 516], ids=lambda code: f"code {code}")
 def test_what_a_person_must_set_right_is_not_tried_again(code: int) -> None:
     assert not translate(DatabaseError(f"Code: {code}. DB::Exception: no", code=code)).retry
+
+
+@pytest.mark.parametrize("code", [33, 246], ids=lambda code: f"code {code}")
+def test_what_cannot_be_read_any_more_is_not_tried_again_and_says_to_start_clickhouse(code: int) -> None:
+    error = translate(DatabaseError(f"Code: {code}. DB::Exception: Empty marks file", code=code))
+    assert not error.retry
+    assert "start ClickHouse (with chDB: truycap) again within 8 minutes" in error.message
