@@ -42,13 +42,17 @@ async def check_server(redis: "Redis", url: str) -> None:
     try:
         info: dict[str, Any] = await redis.info("server")
     except RedisError as error:
-        where = redacted(url)
-        raise SetupError(f"No Redis answers at {where} ({error}). Start one there or set TRUYCAP_REDIS_URL.") from None
+        raise gone(url, error) from None
     version = str(info["redis_version"])
     if parse_version(version) < LEAST_VERSION:
         raise SetupError(
             f"The Redis at {redacted(url)} is {version}; truycap needs {'.'.join(map(str, LEAST_VERSION))} or newer."
         )
+
+
+def gone(url: str, error: RedisError) -> SetupError:
+    """What is said where Redis does not answer while a service starts."""
+    return SetupError(f"No Redis answers at {redacted(url)} ({error}). Start one there or set TRUYCAP_REDIS_URL.")
 
 
 async def check_durability(redis: "Redis", url: str) -> None:

@@ -8,6 +8,7 @@ from faststream import FastStream
 from faststream.redis import RedisBroker
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from services.counter.session import ShardCounter
 from shared import log
@@ -48,7 +49,10 @@ class Counter:
 
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
-        await check_shards(self._redis, self._settings.shards)
+        try:
+            await check_shards(self._redis, self._settings.shards)
+        except RedisError as error:
+            raise shared_redis.gone(self._settings.redis_url, error) from None
         await self.application.start()
 
     async def stop(self) -> None:

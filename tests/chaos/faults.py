@@ -184,7 +184,8 @@ async def stop_take_over(world: World, _: Random) -> int:
     world.armoury.arm(Point.LEVELLING, number=signal.SIGSTOP)
     world.armoury.arm(Point.INSERTED)
     if await world.armoury.hit(Point.INSERTED, POINT_SECONDS) is None:
-        await world.armoury.hit(Point.LEVELLING, 0)
+        if pid := await world.armoury.hit(Point.LEVELLING, 0):
+            _send(pid, signal.SIGCONT)  # it was an earlier fault's take-over that came to it
         raise MissedError
     if pid := await world.armoury.hit(Point.LEVELLING, POINT_SECONDS):
         await _asleep(pid, partial(_in_other_hands, world), already=True)

@@ -27,6 +27,7 @@ _LACKING = (
     "No Redis answers",
     "Cannot listen on",
     "is in use by",
+    "No space left on device",
     "chDB cannot open",
     "a full disk can do that",
     "ClickHouse does not answer",
