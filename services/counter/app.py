@@ -59,7 +59,8 @@ class Counter:
         """Finish the batches at hand, release the shards, close."""
         for shard in self._shards:
             shard.stop()
-        await within(BATCHES_SECONDS, *self._tasks)
+        # What ended by an error has been raised by `failed` already.
+        await within(BATCHES_SECONDS, *(task for task in self._tasks if not task.done()))
         stores = [store.close() for store in self._stores]
         await within(CLOSING_SECONDS, self.application.stop(), self._redis.aclose(), *stores)
 
