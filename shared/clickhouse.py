@@ -67,11 +67,11 @@ _HINTS = (
     dict.fromkeys((60, 81), " Run `truycap migrate` first.")
     | dict.fromkeys((192, 193, 497, 516), " The user and the password stand in TRUYCAP_CLICKHOUSE_DSN.")
     # Measured on 26.9: a merge for which the disk has no room can leave a part without its marks. At its next start
-    # ClickHouse puts such a part aside and takes back what it was merged from, which it keeps for 8 minutes.
+    # ClickHouse puts such a part aside and takes back what it was merged from, which our tables keep for a minute.
     | dict.fromkeys(
         (33, 246),
         " ClickHouse cannot read what it has written; a full disk can do that. Make room, then start ClickHouse (with"
-        " chDB: truycap) again within 8 minutes: it takes back what it had merged.",
+        " chDB: truycap) again within a minute: it takes back what it had merged.",
     )
 )
 

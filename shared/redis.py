@@ -7,6 +7,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared import log
 from shared.errors import SetupError, redacted
@@ -15,11 +16,22 @@ LEAST_VERSION = (7, 0)
 _CONNECTIONS = 32
 """Who needs one more waits for one to be free."""
 
+PLAIN: dict[str, Any] = {
+    "retry": Retry(NoBackoff(), 0),
+    "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+}
+"""Options of every connection. It never repeats a command on its own: a repeated XADD would be a second event.
+
+The notifications of Redis Enterprise, on by default ("auto"), would also switch off that redis-py looks whether an idle
+connection has been closed meanwhile (ConnectionPool.ensure_connection): after a restart of Redis the first command on
+each would fail.
+"""
+
 logger = log.get(__name__)
 
 
 def client(url: str, *, timeout: float = 5.0) -> "Redis":
-    """A client that never repeats a command on its own: a repeated XADD would be a second event.
+    """A client with PLAIN connections.
 
     timeout: seconds for connecting and for each answer.
     """
@@ -28,9 +40,9 @@ def client(url: str, *, timeout: float = 5.0) -> "Redis":
             url,
             max_connections=_CONNECTIONS,
             timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
+            **PLAIN,
         )
         return Redis.from_pool(pool)
     except ValueError as error:

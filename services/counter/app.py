@@ -6,8 +6,6 @@ import time
 
 from faststream import FastStream
 from faststream.redis import RedisBroker
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.counter.session import ShardCounter
@@ -37,10 +35,10 @@ class Counter:
         # A read that is repeated behind our back would make more pending than we were given.
         self._broker = RedisBroker(
             settings.redis_url,
-            retry=Retry(NoBackoff(), 0),
             apply_types=False,
             graceful_timeout=BATCHES_SECONDS - GIVING_UP_SECONDS,  # so that a shard is released within its share
             logger=library,
+            **shared_redis.PLAIN,
         )
         self.application = FastStream(self._broker, logger=None, after_startup=[self._start_shards])
         self._stores: list[ClickHouse] = []

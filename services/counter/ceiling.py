@@ -35,11 +35,11 @@ def level_change(shard: int, level: int, outcome: Outcome, ceiling: int) -> int:
     good = len(outcome.rows) + outcome.presence_only + len(outcome.rejected)
     after = max(0, before + len(outcome.dead) * LETTER - good)
     if top and after > max(before, top):
-        raise DeadLetterCeilingError(_message(shard, outcome, ceiling))
+        raise DeadLetterCeilingError(_message(shard, before, after, outcome, ceiling))
     return after - level
 
 
-def _message(shard: int, outcome: Outcome, ceiling: int) -> str:
+def _message(shard: int, before: int, after: int, outcome: Outcome, ceiling: int) -> str:
     letters = Counter(letter.reason for letter in outcome.dead)
     events: Counter[str] = Counter()
     for letter in outcome.dead:
@@ -47,7 +47,8 @@ def _message(shard: int, outcome: Outcome, ceiling: int) -> str:
     reasons = ", ".join(f"{reason}: {number:,} with {events[reason]:,}" for reason, number in sorted(letters.items()))
     return (
         f"Counting stops: a batch of shard {shard} has {letters.total():,} dead letters with {events.total():,} events "
-        f"({reasons}), which is more than TRUYCAP_DEAD_LETTER_CEILING={ceiling} lets pass. Nothing of this batch was "
-        "dead-lettered or lost. Go back to the earlier version; or put a removed site back into truycap.toml; or, if "
-        "these events are really bad, raise TRUYCAP_DEAD_LETTER_CEILING for once (0 for no ceiling)."
+        f"({reasons}). It would lift the shard's level from {before / LETTER:,.0f} to {after / LETTER:,.0f}, above "
+        f"TRUYCAP_DEAD_LETTER_CEILING={ceiling}. Nothing of it was dead-lettered or lost. Go back to the earlier "
+        "version; or put a removed site back into truycap.toml; or, if these events are really bad, set "
+        f"TRUYCAP_DEAD_LETTER_CEILING to at least {-(-after // LETTER)} for this batch (0 for no ceiling)."
     )

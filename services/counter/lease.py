@@ -19,7 +19,8 @@ _RENEW_SECONDS = 0.5
 
 # allow-oom: a full Redis is emptied by counting, and for that the shard must be held.
 _ACQUIRE = """#!lua flags=allow-oom
-if ARGV[2] == '0' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[2] and ARGV[3] == '0' then return 0 end
 local epoch = redis.call('INCR', KEYS[2])
 redis.call('SET', KEYS[1], epoch, 'PX', ARGV[1])
 return epoch
@@ -50,16 +51,20 @@ def epoch_key(shard: int) -> str:
 
 
 class Lease:
-    """The lease of one shard."""
+    """The lease of one shard, for one who has it for one session at a time."""
 
     def __init__(self, redis: "Redis", shard: int) -> None:
         self._redis = redis
         self._keys = [lease_key(shard), epoch_key(shard)]
+        self._epoch = 0
 
     async def acquire(self, *, force: bool = False) -> int | None:
-        """A new epoch, or None while another counter has the shard. force: take it over all the same."""
-        epoch = await self._redis.eval(_ACQUIRE, 2, *self._keys, LEASE_MS, int(force))
-        return int(epoch) or None
+        """A new epoch, or None while another counter has the shard. force: take it over all the same.
+
+        What an earlier session of this one could not release, because Redis was away, is its own to take.
+        """
+        self._epoch = int(await self._redis.eval(_ACQUIRE, 2, *self._keys, LEASE_MS, self._epoch, int(force)))
+        return self._epoch or None
 
     async def renew(self, epoch: int) -> None:
         """Keep the shard. FencedError where another counter has taken it."""

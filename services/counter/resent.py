@@ -44,7 +44,8 @@ class RecentIds:
     """
 
     def __init__(self) -> None:
-        self._positions: Positions = {}
+        # As plain tuples (ms, seq, number): at each take-over there are as many as 200,000 to load.
+        self._positions: dict[tuple[str, bytes], tuple[int, int, int]] = {}
 
     @classmethod
     async def load(cls, redis: "Redis", store: Queries, shard: int) -> "RecentIds":
@@ -58,8 +59,8 @@ class RecentIds:
                 "most": MOST_RECENT,
                 "late": LATE_MS,
             }
-            for site, event_id, ms, seq, number in await store.query(_RECENT, parameters):
-                recent._positions[str(site), event_id.bytes] = Position(EntryId(int(ms), int(seq)), int(number))
+            for site, event_id, *position in await store.query(_RECENT, parameters):
+                recent._positions[site, event_id] = tuple(position)
         return recent
 
     def positions(self, arrivals: Iterable[Arrival]) -> Positions:
@@ -67,8 +68,9 @@ class RecentIds:
         found: Positions = {}
         for position, event, _ in arrivals:
             known = self._positions.get((event.site, event.id))
-            if known and position.entry.ms - known.entry.ms <= RECENT_MS:
-                found[event.site, event.id] = known
+            if known and position.entry.ms - known[0] <= RECENT_MS:
+                ms, seq, number = known
+                found[event.site, event.id] = Position(EntryId(ms, seq), number)
         return found
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -80,11 +82,11 @@ class RecentIds:
             if row.source == Source.LIVE and row.entry_ms - row.time <= LATE_MS:
                 key = (row.site, row.id.bytes)
                 self._positions.pop(key, None)  # the order is that of the positions
-                self._positions[key] = row.position
+                self._positions[key] = (row.entry_ms, row.entry_seq, row.entry_index)
         oldest = rows[0].entry_ms - RECENT_MS if rows else 0
         while self._positions:
             key = next(iter(self._positions))
-            if self._positions[key].entry.ms >= oldest and len(self._positions) <= MOST_RECENT:
+            if self._positions[key][0] >= oldest and len(self._positions) <= MOST_RECENT:
                 break
             del self._positions[key]
 

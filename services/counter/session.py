@@ -32,8 +32,9 @@ from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
 
 MAX_ENTRIES = 100
 """Entries in a batch; with MAX_ENTRY_EVENTS it bounds the events in memory and in one apply script."""
-SPACING_SECONDS = 0.1
-"""Small batches begin at least this far apart, so that single events do not make a part of a table each."""
+SPACING_SECONDS = 0.2
+"""Small batches begin at least this far apart: each makes a part in every table, to be merged and, after a restart,
+looked at."""
 HEARTBEAT_SECONDS = 0.5
 STUCK_SECONDS = 3.0
 """A session in which entries wait for so long while no batch is under way is ended."""
@@ -107,9 +108,9 @@ class ShardCounter:
             with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(LEASE_MS / 1000):  # after that it has expired
                     await self._lease.release(epoch)
-        for task in (work, beat):
-            if not task.cancelled():
-                task.result()
+        for error in [task.exception() for task in (work, beat) if not task.cancelled()]:
+            if error:
+                raise error
 
     async def _beat(self, epoch: int) -> None:
         while True:

@@ -36,7 +36,7 @@ Kill = Callable[[], Awaitable[None]]
 async def measure(backend: Backend, times: int) -> dict[str, list[float]]:
     """Seconds from restart to counting, by process."""
     with tempfile.TemporaryDirectory(prefix="truycap-recovery-") as folder:
-        world = World(Path(folder), backend)
+        world = World(Path(folder), backend, small_disks=False)
         try:
             await world.open()
             await world.start_counters()

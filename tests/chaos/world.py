@@ -41,9 +41,14 @@ class Backend(StrEnum):
 
 
 class World:
-    """The running processes. Everything of it lies in `folder` and ends with `close`."""
+    """The running processes. Everything of it lies in `folder` and ends with `close`.
 
-    def __init__(self, folder: Path, backend: Backend, sabotage: Sabotage | None = None) -> None:
+    small_disks: bound the data folders, where that is allowed, so that they can be filled.
+    """
+
+    def __init__(
+        self, folder: Path, backend: Backend, sabotage: Sabotage | None = None, *, small_disks: bool = True
+    ) -> None:
         self.folder = folder
         self.backend = backend
         self.sabotage = sabotage
@@ -57,7 +62,7 @@ class World:
         )
         self.sites = Sites(load_sites(config), SHARDS)
         self.armoury = Armoury(folder / "points")
-        self.disks = Disks(folder)
+        self.disks = Disks([folder / "redis", folder / "clickhouse"] if small_disks else [])
         self.redis = RedisServer(folder / "redis")
         self.clickhouse = ClickHouseServer(folder / "clickhouse")
         self.proxy = Proxy(0)
@@ -189,10 +194,9 @@ class World:
 class Disks:
     """File systems of bounded size for the data folders, so that they can run full; where mounting is allowed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folders = [folder / "redis", folder / "clickhouse"]
+    def __init__(self, folders: list[Path]) -> None:
         self.mounted: list[Path] = []
-        for path in self._folders:
+        for path in folders:
             path.mkdir(parents=True, exist_ok=True)
             mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "truycap-chaos", str(path)]
             if subprocess.run(mount, capture_output=True, check=False).returncode == 0:
@@ -200,7 +204,7 @@ class Disks:
 
     @property
     def there(self) -> bool:
-        return len(self.mounted) == len(self._folders)
+        return len(self.mounted) == 2
 
     def fill(self, path: Path) -> None:
         """Not a byte more can be written there."""

@@ -1,5 +1,7 @@
 """The level of dead letters: what raises it, what lowers it, where counting stops."""
 
+import re
+
 import pytest
 
 from services.counter.ceiling import LETTER, DeadLetterCeilingError, level_change
@@ -84,9 +86,21 @@ def test_the_error_says_in_one_line_what_is_wrong_and_what_to_do() -> None:
     assert caught.value.exit_code == 1
     assert "shard 7 has 1,001 dead letters with 3,001 events" in message
     assert "(undecodable: 1,000 with 3,000, unknown_site: 1 with 1)" in message
-    for advice in ("Nothing of this batch", "earlier version", "truycap.toml", "raise TRUYCAP_DEAD_LETTER_CEILING"):
+    for advice in ("Nothing of it", "earlier version", "truycap.toml"):
         assert advice in message
     assert "\n" not in message
+
+
+def test_the_error_names_the_level_before_and_a_ceiling_that_suffices() -> None:
+    level, batch = 99 * LETTER, outcome(dead=42, good=150)
+    with pytest.raises(DeadLetterCeilingError) as caught:
+        level_change(0, level, batch, CEILING)
+    message = caught.value.message
+    assert "from 99 to 140" in message  # 139.5
+    suffices = int(re.search(r"at least (\d+)", message)[1])  # type: ignore[index]
+    assert level_after(level, batch, suffices) == 139.5 * LETTER
+    with pytest.raises(DeadLetterCeilingError):
+        level_change(0, level, batch, suffices - 1)
 
 
 def test_the_level_is_no_number_of_the_delivery_identity() -> None:

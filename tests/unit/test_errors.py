@@ -68,4 +68,4 @@ def test_what_a_person_must_set_right_is_not_tried_again(code: int) -> None:
 def test_what_cannot_be_read_any_more_is_not_tried_again_and_says_to_start_clickhouse(code: int) -> None:
     error = translate(DatabaseError(f"Code: {code}. DB::Exception: Empty marks file", code=code))
     assert not error.retry
-    assert "start ClickHouse (with chDB: truycap) again within 8 minutes" in error.message
+    assert "start ClickHouse (with chDB: truycap) again within a minute" in error.message
