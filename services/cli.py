@@ -152,6 +152,12 @@ def rebuild(
             "roll-ups again from the events.",
         ),
     ] = False,
+    accept_loss: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Do so even where ClickHouse has lost events: the read model then forgets them too."
+        ),
+    ] = False,
     data: OptionalData = None,
     config: Config = None,
 ) -> None:
@@ -161,7 +167,7 @@ def rebuild(
 
     async def work() -> None:
         async with open_stores(data, config) as stores:
-            await run_rebuild(stores, output, store=store)
+            await run_rebuild(stores, output, store=store, accept_loss=accept_loss)
 
     _run(work())
 
@@ -192,7 +198,7 @@ def replay_dead_letters(
 
     async def work() -> None:
         async with open_stores(data, config, count=True) as stores:
-            await replay_letters(stores, output, reason)
+            await stores.unless_counting_fails(replay_letters(stores, output, reason))
 
     _run(work())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from services.counter.app import Counter
 from services.embedded.folder import Folder
@@ -16,7 +17,7 @@ from services.embedded.redis_child import RedisChild, find_binary
 from services.embedded.store_socket import RemoteStore
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, Statements
-from shared.errors import SetupError
+from shared.errors import SetupError, redacted
 from shared.schema import migrate
 from shared.settings import Settings, load_settings
 from shared.sites import Site, Sites, load_sites
@@ -138,5 +139,10 @@ async def _client(settings: Settings) -> AsyncIterator["Redis"]:
     try:
         await shared_redis.check_server(redis, settings.redis_url)
         yield redis
+    except RedisError as error:
+        raise SetupError(
+            f"The Redis at {redacted(settings.redis_url)} failed meanwhile ({error}). Once it answers again, run the "
+            "same command again."
+        ) from None
     finally:
         await redis.aclose()

@@ -13,9 +13,11 @@ from shared.errors import SetupError
 
 _MOST_LINES = 50
 _ADVICE = {
-    Mend.NOTHING: "What Redis or ClickHouse has lost no command brings back.",
+    Mend.NOTHING: "What Redis has lost no command brings back.",
     Mend.REBUILD: "`truycap rebuild` makes the read model again from the events.",
     Mend.REBUILD_STORE: "`truycap rebuild --store` drops rows that stand twice, then makes all else again.",
+    Mend.RESTORE: "ClickHouse has lost events: restore it from a backup. The block still shows them; `truycap rebuild` "
+    "leaves it alone.",
 }
 
 
@@ -42,9 +44,14 @@ async def run_verify(stores: Stores, console: Console) -> bool:
     return not differences
 
 
-async def run_rebuild(stores: Stores, console: Console, *, store: bool) -> None:
-    """Make the read model of every shard again; store: mend ClickHouse first."""
+async def run_rebuild(stores: Stores, console: Console, *, store: bool, accept_loss: bool) -> None:
+    """Make the read model of every shard again; store: mend ClickHouse first.
+
+    LostEventsError, before anything is changed, where ClickHouse has lost events and that is not accepted.
+    """
     rebuilder = Rebuilder(stores.redis, stores.store, stores.sites, wall_clock_ms())
+    if not accept_loss:
+        await rebuilder.check(stores.settings.shards)
     try:
         if store:
             await _mend_store(stores, console)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from services.counter.dead_letters import letters, replay
+from services.counter.delivery import until_counted
 from services.stores import Stores
 from shared.streams import EntryId
 
@@ -28,12 +29,18 @@ async def list_letters(stores: Stores, console: Console) -> None:
 
 
 async def replay_letters(stores: Stores, console: Console, reason: str | None) -> None:
-    """Put the letters back onto their streams; the counter says anew what becomes of them."""
+    """Put the letters back onto their streams; the counter says anew what becomes of them.
+
+    Where it runs in this process, it is waited for.
+    """
     replayed: Counter[str] = Counter()
     for shard in range(stores.settings.shards):
         async for letter in letters(stores.redis, shard):
             if reason in {None, letter.reason} and await replay(stores.redis, shard, letter):
                 replayed[letter.reason] += letter.content.n
+        if stores.counter:
+            async for _ in until_counted(stores.redis, shard):
+                pass
     for name, number in sorted(replayed.items()):
         console.print(f"{name}: {number} events replayed")
     if not replayed:

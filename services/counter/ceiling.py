@@ -1,9 +1,9 @@
 """A ceiling for dead letters: what is wrong with everything is no fault of the events, but of a deploy.
 
-Every shard has a level. A dead letter raises it by 1, every 100 events that are counted or rejected lower it by 1,
-never below 0. It outlives the process (in the shard's delivery hash, changed by the apply script), so that a restart
-loop cannot dead-letter everything little by little. Replaying a letter lowers it by 1, for the letter is no longer
-dead; where it dies again, it raises the level again.
+Every shard has a level. A dead letter raises it by 1, every 100 events that are counted or rejected bring it nearer to
+0 by 1. It outlives the process (in the shard's delivery hash, changed by the apply script), so that a restart loop
+cannot dead-letter everything little by little. Replaying a letter lowers it by 1, below 0 too, for the letter is no
+longer dead; where it dies again, it raises the level again, and counting goes on.
 
 A level above the ceiling was let pass by a higher ceiling that has been set back since: those letters are settled, and
 the level begins at 0.
@@ -31,9 +31,10 @@ def level_change(shard: int, level: int, outcome: Outcome, ceiling: int) -> int:
     ceiling: in letters, 0 for none. DeadLetterCeilingError where the batch would lift the level above it.
     """
     top = ceiling * LETTER
-    before = 0 if top and level > top else max(0, level)
+    before = 0 if top and level > top else level
     good = len(outcome.rows) + outcome.presence_only + len(outcome.rejected)
-    after = max(0, before + len(outcome.dead) * LETTER - good)
+    raised = before + len(outcome.dead) * LETTER
+    after = max(0, raised - good) if raised > 0 else min(0, raised + good)
     if top and after > max(before, top):
         raise DeadLetterCeilingError(_message(shard, before, after, outcome, ceiling))
     return after - level

@@ -12,8 +12,7 @@ _AT_ONCE = 500
 _REPLAY = """
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[2], 'dead', -ARGV[2])
-local level = tonumber(redis.call('HGET', KEYS[2], ARGV[3])) or 0
-redis.call('HSET', KEYS[2], ARGV[3], math.max(0, level - ARGV[4]))
+redis.call('HINCRBY', KEYS[2], ARGV[3], -ARGV[4])
 redis.call('XADD', KEYS[3], '*', unpack(ARGV, 5))
 return 1
 """

@@ -1,5 +1,7 @@
 """The delivery identity of a shard: accepted = counted + rejected + dead-lettered + waiting."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -22,6 +24,7 @@ return {waiting, redis.call('HGETALL', KEYS[2])}
 """
 
 
+_PAUSE_SECONDS = 0.05
 EVERYTHING = EntryId(2**64 - 1, 2**64 - 1)
 """A position after every entry."""
 
@@ -83,3 +86,11 @@ async def before_stream(redis: "Redis", shard: int) -> EntryId:
         return EVERYTHING
     entry = EntryId.parse(first[0][0])  # type: ignore[arg-type]
     return EntryId(entry.ms, entry.seq - 1) if entry.seq else EntryId(entry.ms - 1, EVERYTHING.seq)
+
+
+async def until_counted(redis: "Redis", shard: int) -> AsyncIterator[int]:
+    """Yields how many entries wait until those that wait now are counted."""
+    last = await redis.xrevrange(events_key(shard), count=1)
+    while last and await redis.xrange(events_key(shard), max=last[0][0], count=1):  # type: ignore[arg-type]
+        yield int(await redis.xlen(events_key(shard)))
+        await asyncio.sleep(_PAUSE_SECONDS)

@@ -2,9 +2,11 @@
 
 Counting pauses meanwhile: the shard is taken over (the counter comes back by itself afterwards), and what it had
 inserted but not applied lies beyond the applied position and is left to it.
+
+Where ClickHouse has lost events, the read model is the last copy of the totals, and is left alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -15,6 +17,7 @@ from services.counter.delivery import before_stream, read_delivery
 from services.counter.lease import FencedError, epoch_key, taken_over
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time
+from shared.errors import TruycapError
 from shared.readmodel import (
     VISIT_MS,
     Presence,
@@ -29,6 +32,20 @@ from shared.sites import Sites
 from shared.streams import EntryId, delivery_key
 
 _KINDS = {"guest": Presence.GUEST, "member": Presence.MEMBER, "bot": Presence.BOT}
+
+
+class LostEventsError(TruycapError):
+    """ClickHouse lacks events that were counted."""
+
+    code = "lost_events"
+
+    def __init__(self, lost: Mapping[int, int]) -> None:
+        shards = ", ".join(f"{number:,} of shard {shard}" for shard, number in lost.items())
+        super().__init__(
+            f"ClickHouse lacks {sum(lost.values()):,} events that were counted ({shards}), and what the block shows is "
+            "the last copy of them. Nothing was changed. Restore ClickHouse from a backup; or run `truycap rebuild "
+            "--accept-loss`, and the block shows what ClickHouse still has."
+        )
 
 
 class Rebuilt(NamedTuple):
@@ -48,6 +65,18 @@ class Rebuilder:
         self._store = store
         self._sites = sites
         self._now_ms = now_ms
+
+    async def check(self, shards: int) -> None:
+        """LostEventsError where the store lacks events that were counted."""
+        lost: dict[int, int] = {}
+        for shard in range(shards):
+            delivery = await read_delivery(self._redis, shard)
+            applied = delivery.applied or await before_stream(self._redis, shard)
+            _, positions = await stored_rows(self._store, shard, applied)
+            if (missing := delivery.counted - delivery.presence - positions) > 0:
+                lost[shard] = missing
+        if lost:
+            raise LostEventsError(lost)
 
     async def rebuild(self, shard: int) -> Rebuilt:
         """The read model of a shard."""

@@ -28,6 +28,8 @@ class Mend(IntEnum):
     NOTHING = 0
     REBUILD = 1
     REBUILD_STORE = 2
+    RESTORE = 3
+    """A backup. It comes first: to make anything again would make it without what was lost."""
 
 
 class Finding(NamedTuple):
@@ -69,9 +71,9 @@ async def _shard(redis: "Redis", store: Queries, sites: Sites, shard: int) -> As
         differences.append(f"shard {shard}: {rows - positions} rows stand at a position that another row has")
     if positions != counted:
         differences.append(f"shard {shard}: {counted} events were counted, ClickHouse has {positions} rows")
-    # What Redis has forgotten a rebuild takes over; what ClickHouse has lost nothing brings back.
-    mend = Mend.REBUILD_STORE if rows != positions else Mend.REBUILD if positions > counted else Mend.NOTHING
-    yield Finding(f"shard {shard}: {rows} rows, one for each counted event", differences, mend)
+    # What Redis has forgotten a rebuild takes over.
+    mend = Mend.RESTORE if positions < counted else Mend.REBUILD_STORE if rows != positions else Mend.REBUILD
+    yield Finding(f"shard {shard}: {rows} rows against {counted} counted events", differences, mend)
 
 
 async def _snapshot(redis: "Redis", shard: int, sites: Iterable[str]) -> tuple[Hashes, Delivery]:

@@ -1,7 +1,7 @@
 """Imported events onto the stream, at the pace at which they are counted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
@@ -20,11 +20,3 @@ async def publish(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> 
         await asyncio.sleep(_PAUSE_SECONDS)
     for start in range(0, len(events), ENTRY_EVENTS):
         await append(redis, shard, events[start : start + ENTRY_EVENTS])
-
-
-async def until_counted(redis: "Redis", shard: int) -> AsyncIterator[int]:
-    """Yields how many entries wait until those that wait now are counted."""
-    last = await redis.xrevrange(events_key(shard), count=1)
-    while last and await redis.xrange(events_key(shard), max=last[0][0], count=1):  # type: ignore[arg-type]
-        yield int(await redis.xlen(events_key(shard)))
-        await asyncio.sleep(_PAUSE_SECONDS)

@@ -8,6 +8,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from shared.ending import STOP_SIGNALS
 from tests.chaos.run import Result
 from tests.chaos.suite import carry_out, plan, summary
 
@@ -22,9 +23,20 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time (default: one per core)")
     parser.add_argument("--report", type=Path, help="write the summary into this file, between its chaos marks")
     options = parser.parse_args()
+    runs = len(plan(options.kills, options.seed))
+    if min(options.kills, options.jobs) < 1:
+        parser.error("--kills and --jobs must be 1 or more")
+    if options.run is not None and not 0 <= options.run < runs:
+        parser.error(f"--run must be 0 to {runs - 1}: so many runs are {options.kills} kills")
+    if options.report and not (options.report.is_file() and _BLOCK.search(options.report.read_text("utf-8"))):
+        parser.error(f"--report {options.report}: there must be such a file, with the marks of chaos in it")
     command = f"make chaos KILLS={options.kills} SEED={options.seed}"
     print(command, flush=True)
-    results = asyncio.run(_all(options, command))
+    try:
+        results = asyncio.run(_all(options, command))
+    except asyncio.CancelledError:
+        print("Stopped; so is all that it had started.")
+        return 130
     text = summary(results, command)
     print(f"\n{text}")
     if options.report:
@@ -35,6 +47,10 @@ def main() -> int:
 
 
 async def _all(options: argparse.Namespace, command: str) -> list[Result]:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task
+    for stop in STOP_SIGNALS:
+        loop.add_signal_handler(stop, task.cancel)
     specs = plan(options.kills, options.seed)
     chosen = specs if options.run is None else [specs[options.run]]
     results = []

@@ -63,6 +63,7 @@ class Result(msgspec.Struct):
     duplicates: int = 0
     dead: int = 0
     rejected: int = 0
+    small_disks: bool = True
     refused: dict[str, int] = {}
     slowest: float = 0.0
 
@@ -85,6 +86,7 @@ async def run(spec: Spec, folder: Path) -> Result:
 async def _do(spec: Spec, world: World, result: Result) -> None:
     random = Random(spec.seed)
     ledger = Ledger()
+    result.small_disks = world.disks.there
     await world.open()
     traffic = Traffic(world.ingest.url, world.redis.url, world.sites, random, ledger)
     traffic.start()

@@ -62,6 +62,7 @@ class Service:
         self.log = folder / f"{name}.log"
         self._odd = odd
         self._process: asyncio.subprocess.Process | None = None
+        self._log_began = 0
         self._wanted = False
         self._asked = False
         self._keeper: asyncio.Task[None] | None = None
@@ -153,6 +154,7 @@ class Service:
     async def _keep(self) -> None:
         with self.log.open("ab") as log:
             while self._wanted:
+                self._log_began = log.tell()
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
@@ -176,7 +178,9 @@ class Service:
                     await asyncio.sleep(_AGAIN_SECONDS)
 
     def _last_words(self) -> str:
-        return self.log.read_text("utf-8", "replace").rstrip().rpartition("\n")[2][-300:]
+        """The line with which it ended, wherever its workers wrote theirs; else whatever it wrote last."""
+        lines = self.log.read_bytes()[self._log_began :].decode("utf-8", "replace").splitlines() or [""]
+        return next((line for line in reversed(lines) if line.startswith("truycap: ")), lines[-1])[-300:]
 
     def odd_workers(self) -> list[End]:
         """How its workers ended, where it was not by SIGKILL: their parent says so in its log and starts others."""

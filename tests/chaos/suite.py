@@ -62,12 +62,16 @@ async def run_apart(spec: Spec) -> Result:
         seconds = _SECONDS + _SECONDS_PER_FAULT * max(spec.kills, spec.faults)
         said, complaints = await asyncio.wait_for(process.communicate(), seconds)
         result = msgspec.json.decode(said, type=Result)
+    except asyncio.CancelledError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except (TimeoutError, msgspec.DecodeError) as error:
         complaints = b"" if isinstance(error, TimeoutError) else complaints
         result = Result(spec, [f"the run gave no result: {error!r} {complaints.decode()[-2000:]}"])
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)  # its servers and services are of its group
+            await process.wait()
     if not result.violations or spec.sabotage:
         shutil.rmtree(folder, ignore_errors=True)
     else:
@@ -123,6 +127,6 @@ def summary(results: Iterable[Result], command: str) -> str:
     if missed:
         names = ", ".join(f"{name} ({number})" for name, number in sorted(missed.items()))
         lines += ["", f"Tried, but the moment did not come in time: {names}."]
-    if not any(name.startswith("disk full") for name in faults):
+    if not all(result.small_disks for result in results):
         lines += ["", "Left out, for want of the right to mount: full disks."]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from services.commands.care import run_rebuild, run_verify
 from services.counter import consume
 from services.counter.apply import apply as real_apply
 from services.counter.delivery import read_delivery
+from services.counter.rebuild import LostEventsError
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
 from shared.streams import append
@@ -45,7 +46,7 @@ class Care:
 
     async def rebuild_store(self) -> str:
         said = StringIO()
-        await run_rebuild(self.stores, Console(file=said, width=200), store=True)
+        await run_rebuild(self.stores, Console(file=said, width=200), store=True, accept_loss=False)
         return said.getvalue()
 
 
@@ -165,7 +166,24 @@ async def test_verify_says_which_command_mends_what_it_found(
     await count_some(redis, redis_server.url, dsn)
     await redis.delete("{0}:counts:hanoi")
     assert "`truycap rebuild` makes" in await care.verify()
-    await run_rebuild(care.stores, Console(file=StringIO()), store=False)
+    await run_rebuild(care.stores, Console(file=StringIO()), store=False, accept_loss=False)
     assert await care.verify() == ""
     await redis.hincrby("{0}:delivery", "accepted", 1)
-    assert await care.verify() == "1 difference. What Redis or ClickHouse has lost no command brings back."
+    assert await care.verify() == "1 difference. What Redis has lost no command brings back."
+
+
+@pytest.mark.parametrize("mend_store", [False, True])
+async def test_rebuild_leaves_the_last_copy_alone_where_clickhouse_lost_events(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, care: Care, mend_store: bool
+) -> None:
+    await count_some(redis, redis_server.url, dsn)
+    before = await shown(redis, HANOI)
+    await migrated.command("TRUNCATE TABLE events")
+    assert "restore it from a backup" in await care.verify()
+    with pytest.raises(LostEventsError, match=r"lacks .* of shard 0.*--accept-loss"):
+        await run_rebuild(care.stores, Console(file=StringIO()), store=mend_store, accept_loss=False)
+    assert (await shown(redis, HANOI))["visits"] == before["visits"]
+    assert (await migrated.query("SELECT sum(pageviews) > 0 FROM traffic_hourly"))[0][0]
+    await run_rebuild(care.stores, Console(file=StringIO()), store=mend_store, accept_loss=True)
+    assert (await shown(redis, HANOI))["pageviews"]["total"] == 0
+    assert "restore it from a backup" in await care.verify()

@@ -105,7 +105,7 @@ async def test_a_replayed_letter_lowers_the_level_and_raises_it_where_it_dies_ag
         assert await level(redis) == 0
     await dead_letter(redis, pageview())
     await replay_all(redis)
-    assert await level(redis) == 0
+    assert await level(redis) == -LETTER
     assert (await read_delivery(redis, 0)).balanced
 
 

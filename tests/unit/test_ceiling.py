@@ -39,10 +39,18 @@ def test_the_good_events_of_many_small_batches_add_up() -> None:
     assert level == LETTER
 
 
-def test_the_level_never_falls_below_0() -> None:
+def test_good_events_bring_the_level_to_0_and_no_further() -> None:
     assert level_after(0, outcome(good=10_000)) == 0
     assert level_after(LETTER, outcome(good=10_000)) == 0
-    assert level_after(-LETTER, outcome()) == 0  # a letter was replayed while a batch was computed
+    assert level_after(-LETTER, outcome(good=60)) == 60 - LETTER
+    assert level_after(-LETTER, outcome(good=10_000)) == 0
+
+
+def test_letters_that_were_replayed_may_die_again() -> None:
+    replayed = 3 * CEILING
+    assert level_after(-replayed * LETTER, outcome(dead=replayed)) == 0
+    with pytest.raises(DeadLetterCeilingError):
+        level_change(0, -replayed * LETTER, outcome(dead=replayed + CEILING + 1), CEILING)
 
 
 def test_the_ceiling_may_be_reached_but_not_passed() -> None:
