@@ -209,12 +209,16 @@ def _open(dsn: str) -> Client:
         client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         client.database = database
     except ClickHouseError as error:
-        if parts.scheme == "chdb" and getattr(error, "code", None) is None:  # the engine did not start
-            line = " ".join(str(error).split())[:500]
+        if getattr(error, "code", None) is not None:
+            raise translate(error) from error
+        line = " ".join(str(error).split())[:500]
+        if parts.scheme == "chdb":  # the engine did not start
             raise SetupError(
                 f"chDB cannot open {parts.path}; is it chDB's, and has no other process it? {line}"
             ) from None
-        raise translate(error) from error
+        raise StoreError(
+            f"No ClickHouse answers at {redacted(dsn)}. Start one there or set TRUYCAP_CLICKHOUSE_DSN. ({line})"
+        ) from None
     return client
 
 

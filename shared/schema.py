@@ -43,6 +43,12 @@ async def pending(store: ClickHouse) -> list[Migration]:
     return [migration for migration in known if migration.version not in applied]
 
 
+async def check_migrated(store: ClickHouse) -> None:
+    """SetupError where `truycap migrate` has to be run first, or the store is newer than this program."""
+    if missing := await pending(store):
+        raise SetupError(f"The store lacks schema {missing[-1].version}. Run `truycap migrate` first.")
+
+
 async def migrate(store: ClickHouse, shards: int) -> list[Migration]:
     """Apply what is missing and say what it was; idempotent, also after a migration that was cut off."""
     missing = await pending(store)

@@ -93,7 +93,9 @@ def load_sites(path: Path) -> list[Site]:
     try:
         text = path.read_text("utf-8-sig")  # Windows's Notepad may put a byte order mark first
     except OSError as error:
-        raise SetupError(f"{path} cannot be read ({error.strerror}). Name another file with --config.") from None
+        raise SetupError(
+            f"{path} cannot be read ({error.strerror}). Name another with --config or TRUYCAP_CONFIG."
+        ) from None
     except UnicodeDecodeError as error:
         raise SetupError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
     return parse_sites(text, str(path))

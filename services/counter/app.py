@@ -13,6 +13,7 @@ from shared import log
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse
 from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, GIVING_UP_SECONDS, within
+from shared.schema import check_migrated
 from shared.settings import Settings
 from shared.sites import Sites
 from shared.streams import check_shards
@@ -84,6 +85,7 @@ class Counter:
             # A connection each, so that a shard whose store hangs does not keep the others waiting.
             store = await ClickHouse.connect(self._settings.clickhouse_dsn)
             self._stores.append(store)
+            await check_migrated(store)
             ceiling = self._settings.dead_letter_ceiling
             shard = ShardCounter(self._broker, self._redis, store, self._sites, number, ceiling=ceiling)
             self._shards.append(shard)

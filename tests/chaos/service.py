@@ -31,6 +31,7 @@ _LACKING = (
     "chDB cannot open",
     "a full disk can do that",
     "ClickHouse does not answer",
+    "No ClickHouse answers",
 )
 """What a service may say that ends because something it needs to start is not there."""
 _ORPHANS_SECONDS = 2.5

@@ -45,6 +45,7 @@ async def carry_out(specs: Sequence[Spec], jobs: int = os.cpu_count() or 1) -> A
 async def run_apart(spec: Spec) -> Result:
     """A run in a process of its own. The folder of one that found something is kept, and named in its violations."""
     folder = Path(tempfile.mkdtemp(prefix="truycap-chaos-"))
+    result: Result | None = None
     process = await asyncio.create_subprocess_exec(
         *_own_mounts(),
         sys.executable,
@@ -62,9 +63,6 @@ async def run_apart(spec: Spec) -> Result:
         seconds = _SECONDS + _SECONDS_PER_FAULT * max(spec.kills, spec.faults)
         said, complaints = await asyncio.wait_for(process.communicate(), seconds)
         result = msgspec.json.decode(said, type=Result)
-    except asyncio.CancelledError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     except (TimeoutError, msgspec.DecodeError) as error:
         complaints = b"" if isinstance(error, TimeoutError) else complaints
         result = Result(spec, [f"the run gave no result: {error!r} {complaints.decode()[-2000:]}"])
@@ -72,6 +70,8 @@ async def run_apart(spec: Spec) -> Result:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)  # its servers and services are of its group
             await process.wait()
+        if result is None:  # it was stopped
+            shutil.rmtree(folder, ignore_errors=True)
     if not result.violations or spec.sabotage:
         shutil.rmtree(folder, ignore_errors=True)
     else:

@@ -119,7 +119,6 @@ async def test_counting_goes_on_after_redis_was_killed(tmp_path: Path) -> None:
                 await append(redis, 0, [pageview(visitor=visitor)])
                 await asyncio.to_thread(redis_server.kill)
                 await asyncio.to_thread(redis_server.start)
-                await redis.connection_pool.disconnect()  # the test's own, which does not repeat anything either
                 await until_counted(redis)
         assert (await shown(redis, HANOI))["visits"]["total"] == 3
         assert await differences(redis, store) == []
@@ -127,14 +126,26 @@ async def test_counting_goes_on_after_redis_was_killed(tmp_path: Path) -> None:
         await redis.aclose()
 
 
-async def test_a_store_without_its_tables_ends_the_counter_loudly(tmp_path: Path) -> None:
+async def test_a_counter_does_not_start_on_a_store_without_its_tables(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        counter = Counter(settings(redis_server.url, clickhouse.dsn), SITES)
+        with pytest.raises(shared.errors.SetupError, match="Run `truycap migrate` first"):
+            await counter.start()
+        await counter.stop()
+
+
+async def test_a_store_that_loses_its_tables_ends_the_counter_loudly(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as redis_server, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
         redis = shared.redis.client(redis_server.url)
-        await append(redis, 0, [pageview()])
+        store = await ClickHouse.connect(clickhouse.dsn)
+        await migrate(store, 1)
         async with counting(settings(redis_server.url, clickhouse.dsn)) as counter:
+            await store.command("DROP TABLE events SYNC")
+            await append(redis, 0, [pageview()])
             with pytest.raises(shared.errors.StoreError, match="events"):
                 await counter.failed()
         assert await redis.xlen("{0}:events") == 1
+        await store.close()
         await redis.aclose()
 
 

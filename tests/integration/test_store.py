@@ -98,12 +98,13 @@ async def test_migrate_finishes_what_was_cut_off(store: ClickHouse) -> None:
     assert await schema.migrate(store, shards=1) == schema.migrations()
 
 
-async def test_every_table_that_is_counted_in_syncs_its_inserts(migrated: ClickHouse) -> None:
+async def test_every_table_that_is_counted_in_syncs_its_inserts_and_its_merges(migrated: ClickHouse) -> None:
     await migrated.command("TRUNCATE TABLE migrations")  # as after one that was cut off before it was written down
     assert await schema.migrate(migrated, shards=1) == schema.migrations()
     tables = await migrated.query(
         "SELECT name FROM system.tables WHERE database = currentDatabase()"
-        " AND create_table_query LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%' ORDER BY name"
+        " AND create_table_query LIKE '%fsync_after_insert = 1, fsync_part_directory = 1,'"
+        " || ' min_rows_to_fsync_after_merge = 1%' ORDER BY name"
     )
     assert [name for (name,) in tables] == ["breakdown_daily", "events", "items", "traffic_hourly"]
 
