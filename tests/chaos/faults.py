@@ -4,13 +4,11 @@ A fault returns how many processes it ended with SIGKILL, or raises `MissedError
 """
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,10 +16,11 @@ from redis.exceptions import RedisError
 
 import shared.redis
 from services.counter.lease import LEASE_MS
-from tests.chaos.points import Point
+from tests.chaos.asleep import asleep, send
+from tests.chaos.points import MissedError, Point
 from tests.chaos.progress import HEALED_SECONDS, recovered
 from tests.chaos.proxy import Mode
-from tests.chaos.service import STOP_SECONDS, Service
+from tests.chaos.service import Service
 from tests.chaos.world import Backend, World
 from tests.support.servers import free_port
 
@@ -33,10 +32,6 @@ _OUTAGE_SECONDS = (0.5, 2.5)
 _AFTER_A_DEATH = {Point.RECOVERING, Point.LEVELLING, Point.RECOVERED_INSERTED}
 
 Fault = Callable[[World, Random], Awaitable[int]]
-
-
-class MissedError(Exception):
-    """No process came to the point in time."""
 
 
 def faults(world: World) -> dict[str, Fault]:
@@ -91,7 +86,7 @@ async def kill_worker(world: World, random: Random) -> int:
     workers = world.ingest.children()
     if not workers:
         raise MissedError
-    return _send(random.choice(workers), signal.SIGKILL)
+    return send(random.choice(workers), signal.SIGKILL)
 
 
 async def kill_all_counters(world: World, _: Random) -> int:
@@ -165,7 +160,7 @@ async def stop_counter(world: World, random: Random) -> int:
     pid = counter.pid
     if pid is None:
         raise MissedError
-    await _asleep(pid, partial(_in_other_hands, world), already=False)
+    await asleep(pid, partial(_in_other_hands, world), already=False)
     return 0
 
 
@@ -175,7 +170,7 @@ async def stop_at(world: World, _: Random, *, point: Point) -> int:
     pid = await world.armoury.hit(point, POINT_SECONDS)
     if pid is None:
         raise MissedError
-    await _asleep(pid, partial(_in_other_hands, world), already=True)
+    await asleep(pid, partial(_in_other_hands, world), already=True)
     return 0
 
 
@@ -185,15 +180,15 @@ async def stop_take_over(world: World, _: Random) -> int:
     world.armoury.arm(Point.INSERTED)
     if await world.armoury.hit(Point.INSERTED, POINT_SECONDS) is None:
         if pid := await world.armoury.hit(Point.LEVELLING, 0):
-            _send(pid, signal.SIGCONT)  # it was an earlier fault's take-over that came to it
+            send(pid, signal.SIGCONT)  # it was an earlier fault's take-over that came to it
         raise MissedError
     if pid := await world.armoury.hit(Point.LEVELLING, POINT_SECONDS):
-        await _asleep(pid, partial(_in_other_hands, world), already=True)
+        await asleep(pid, partial(_in_other_hands, world), already=True)
     return 1
 
 
 async def hang_redis(world: World, random: Random) -> int:
-    await _asleep(world.redis.pid, partial(asyncio.sleep, random.uniform(*_OUTAGE_SECONDS)), already=False)
+    await asleep(world.redis.pid, partial(asyncio.sleep, random.uniform(*_OUTAGE_SECONDS)), already=False)
     return 0
 
 
@@ -304,34 +299,6 @@ async def _in_other_hands(world: World) -> None:
     await asyncio.sleep(_LONGER_THAN_A_LEASE)
     if world.backend is Backend.HTTP:
         await recovered(world.redis.url)
-
-
-async def _asleep(pid: int, meanwhile: Callable[[], Awaitable[None]], *, already: bool) -> None:
-    if not already and not _send(pid, signal.SIGSTOP):
-        raise MissedError
-    ends = time.monotonic() + STOP_SECONDS
-    while _state(pid) not in {"T", ""} and time.monotonic() < ends:
-        await asyncio.sleep(0.01)
-    try:
-        await meanwhile()
-    finally:
-        _send(pid, signal.SIGCONT)
-
-
-def _send(pid: int, number: int) -> int:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return 0
-    return 1
-
-
-def _state(pid: int) -> str:
-    """The letter of /proc that says what a process does, empty where it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 async def _tell_redis(world: World, *words: str) -> None:

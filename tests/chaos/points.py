@@ -18,6 +18,10 @@ from typing import Any
 _POLL_SECONDS = 0.01
 
 
+class MissedError(Exception):
+    """No process came to the point in time."""
+
+
 class Point(StrEnum):
     """Where: in the order of an event's way."""
 

@@ -18,8 +18,9 @@ from redis.exceptions import RedisError
 import shared.redis
 from services.counter.delivery import read_delivery
 from tests.chaos.check import violations
-from tests.chaos.faults import Fault, MissedError, faults
+from tests.chaos.faults import Fault, faults
 from tests.chaos.ledger import Ledger
+from tests.chaos.points import MissedError
 from tests.chaos.progress import recovered
 from tests.chaos.sabotage import Sabotage
 from tests.chaos.traffic import Traffic
