@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from services.counter.app import Counter
 from services.embedded.folder import Folder
@@ -139,10 +138,10 @@ async def _client(settings: Settings) -> AsyncIterator["Redis"]:
     try:
         await shared_redis.check_server(redis, settings.redis_url)
         yield redis
-    except RedisError as error:
+    except shared_redis.OUTAGES as error:
         raise SetupError(
-            f"The Redis at {redacted(settings.redis_url)} failed meanwhile ({error}). Once it answers again, run the "
-            "same command again."
+            f"The Redis at {redacted(settings.redis_url)} failed meanwhile ({error}). Once that is mended, run "
+            "the same command again."
         ) from None
     finally:
         await redis.aclose()

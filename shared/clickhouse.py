@@ -67,11 +67,12 @@ _HINTS = (
     dict.fromkeys((60, 81), " Run `truycap migrate` first.")
     | dict.fromkeys((192, 193, 497, 516), " The user and the password stand in TRUYCAP_CLICKHOUSE_DSN.")
     # Measured on 26.9: a merge for which the disk has no room can leave a part without its marks. At its next start
-    # ClickHouse puts such a part aside and takes back what it was merged from, which our tables keep for a minute.
+    # ClickHouse puts such a part aside and takes back what it was merged from (which `events` keeps for a minute).
     | dict.fromkeys(
         (33, 246),
         " ClickHouse cannot read what it has written; a full disk can do that. Make room, then start ClickHouse (with"
-        " chDB: truycap) again within a minute: it takes back what it had merged.",
+        " chDB: truycap) again within a minute: it takes back what it had merged. A roll-up is made again by"
+        " `truycap rebuild --store`.",
     )
 )
 
@@ -209,13 +210,14 @@ def _open(dsn: str) -> Client:
         client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         client.database = database
     except ClickHouseError as error:
-        if getattr(error, "code", None) is not None:
-            raise translate(error) from error
-        line = " ".join(str(error).split())[:500]
-        if parts.scheme == "chdb":  # the engine did not start
+        said, line = translate(error), " ".join(str(error).split())[:500]
+        unanswered = getattr(error, "code", None) is None
+        if parts.scheme == "chdb" and unanswered:  # the engine did not start
             raise SetupError(
                 f"chDB cannot open {parts.path}; is it chDB's, and has no other process it? {line}"
             ) from None
+        if not (unanswered and said.retry):
+            raise said from error
         raise StoreError(
             f"No ClickHouse answers at {redacted(dsn)}. Start one there or set TRUYCAP_CLICKHOUSE_DSN. ({line})"
         ) from None

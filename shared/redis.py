@@ -3,6 +3,7 @@
 from importlib import resources
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -26,6 +27,14 @@ The notifications of Redis Enterprise, on by default ("auto"), would also switch
 connection has been closed meanwhile (ConnectionPool.ensure_connection): after a restart of Redis the first command on
 each would fail.
 """
+
+OUTAGES = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+)
+"""The errors that are no fault of what was asked."""
 
 logger = log.get(__name__)
 

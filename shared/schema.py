@@ -44,9 +44,10 @@ async def pending(store: ClickHouse) -> list[Migration]:
 
 
 async def check_migrated(store: ClickHouse) -> None:
-    """SetupError where `truycap migrate` has to be run first, or the store is newer than this program."""
-    if missing := await pending(store):
-        raise SetupError(f"The store lacks schema {missing[-1].version}. Run `truycap migrate` first.")
+    """SetupError or StoreError where `truycap migrate` must be run first. A newer store may do: an upgrade goes on."""
+    applied = {int(row[0]) for row in await store.query("SELECT version FROM migrations")}
+    if missing := {migration.version for migration in migrations()} - applied:
+        raise SetupError(f"The store lacks schema {max(missing)}. Run `truycap migrate` first.")
 
 
 async def migrate(store: ClickHouse, shards: int) -> list[Migration]:

@@ -18,6 +18,8 @@ from shared.events import MAX_ATTEMPT, MAX_EVENTS, StreamEvent
 
 _VERSION = b"1"
 GROUP = "counter"
+REPLAYED = b"replayed"
+"""A field that an entry has which was a dead letter."""
 DEAD_LEVEL = "dead_level"
 """The field of the delivery hash."""
 MAX_ENTRY_EVENTS = MAX_EVENTS
@@ -49,7 +51,8 @@ def dead_key(shard: int) -> str:
 def delivery_key(shard: int) -> str:
     """A hash of numbers of events (accepted, counted, presence, dead, rejected:<reason>) and of how things stand.
 
-    applied: the last applied entry id; dead_level: see services/counter/ceiling.py.
+    applied: the last applied entry id; dead_level: see services/counter/ceiling.py; lost: how many counted events
+    ClickHouse has lost for good, as `truycap rebuild --accept-loss` has written down.
     """
     return shard_key(shard, "delivery")
 

@@ -16,8 +16,8 @@ _ADVICE = {
     Mend.NOTHING: "What Redis has lost no command brings back.",
     Mend.REBUILD: "`truycap rebuild` makes the read model again from the events.",
     Mend.REBUILD_STORE: "`truycap rebuild --store` drops rows that stand twice, then makes all else again.",
-    Mend.RESTORE: "ClickHouse has lost events: restore it from a backup. The block still shows them; `truycap rebuild` "
-    "leaves it alone.",
+    Mend.RESTORE: "ClickHouse has lost events: restore it from a backup. Where there is none: `truycap rebuild "
+    "--accept-loss`.",
 }
 
 
@@ -47,11 +47,11 @@ async def run_verify(stores: Stores, console: Console) -> bool:
 async def run_rebuild(stores: Stores, console: Console, *, store: bool, accept_loss: bool) -> None:
     """Make the read model of every shard again; store: mend ClickHouse first.
 
-    LostEventsError, before anything is changed, where ClickHouse has lost events and that is not accepted.
+    LostEventsError or DoubledRowsError, before anything is changed, where ClickHouse has lost events and that is not
+    accepted, or has rows twice and is not mended first.
     """
     rebuilder = Rebuilder(stores.redis, stores.store, stores.sites, wall_clock_ms())
-    if not accept_loss:
-        await rebuilder.check(stores.settings.shards)
+    await rebuilder.check(stores.settings.shards, loss=accept_loss, doubled=store)
     try:
         if store:
             await _mend_store(stores, console)

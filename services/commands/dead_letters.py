@@ -38,10 +38,11 @@ async def replay_letters(stores: Stores, console: Console, reason: str | None) -
         async for letter in letters(stores.redis, shard):
             if reason in {None, letter.reason} and await replay(stores.redis, shard, letter):
                 replayed[letter.reason] += letter.content.n
-        if stores.counter:
-            async for _ in until_counted(stores.redis, shard):
-                pass
     for name, number in sorted(replayed.items()):
         console.print(f"{name}: {number} events replayed")
     if not replayed:
         console.print("There was nothing to replay.")
+    if stores.counter:
+        for shard in range(stores.settings.shards):
+            async for _ in until_counted(stores.redis, shard):
+                pass

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from shared.events import StreamEvent
-from shared.streams import Entry, EntryId, Malformed, decode_entry
+from shared.streams import REPLAYED, Entry, EntryId, Malformed, decode_entry
 
 
 class Position(NamedTuple):
@@ -29,6 +29,11 @@ class Batch:
         """What the store knows the batch by: the same for the same entries, whoever inserts them."""
         ids = " ".join(str(entry.id) for entry in self.entries)
         return f"{self.shard}:{blake2b(ids.encode(), digest_size=16).hexdigest()}"
+
+    @cached_property
+    def replayed(self) -> frozenset[EntryId]:
+        """The entries that were dead letters."""
+        return frozenset(entry.id for entry in self.entries if REPLAYED in entry.fields)
 
     @cached_property
     def events(self) -> list[tuple[Position, StreamEvent | Malformed]]:

@@ -56,7 +56,7 @@ class BatchCounter:
         state = await read_state(self._redis, batch.shard, self._epoch, arrivals)
         stored = self._recent.positions(arrivals) | await find_stored(self._store, batch.shard, arrivals)
         enrich(batch, arrivals, state, stored, outcome)
-        outcome.level_change = level_change(batch.shard, state.dead_level, outcome, self._ceiling)
+        outcome.level_change = level_change(batch.shard, state.dead_level, outcome, batch.replayed, self._ceiling)
         if batch.recovered or not await write_once(self._store, batch.token, outcome.rows, self._guard):
             await ensure_written(self._store, batch, outcome, self._guard)
         if await apply(self._redis, batch, self._epoch, changes(batch, outcome.rows, outcome, state)):

@@ -5,15 +5,13 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from services.counter.ceiling import LETTER
-from shared.streams import DEAD_LEVEL, Content, dead_key, delivery_key, events_key, sent_again
+from shared.streams import REPLAYED, Content, dead_key, delivery_key, events_key, sent_again
 
 _AT_ONCE = 500
 _REPLAY = """
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[2], 'dead', -ARGV[2])
-redis.call('HINCRBY', KEYS[2], ARGV[3], -ARGV[4])
-redis.call('XADD', KEYS[3], '*', unpack(ARGV, 5))
+redis.call('XADD', KEYS[3], '*', unpack(ARGV, 3))
 return 1
 """
 
@@ -51,14 +49,14 @@ async def replay(redis: "Redis", shard: int, letter: Letter) -> bool:
     """Put a dead letter back onto the stream; False where somebody else has done so meanwhile.
 
     It goes back as sent once more, so that the counter looks up whether it was counted meanwhile: the tracker may have
-    sent it again itself, however long ago. The level of dead letters (ceiling.py) is one lower then.
+    sent it again itself, however long ago.
     """
     content = sent_again(letter.content)
     values: Any = [
         letter.name,
         content.n,
-        DEAD_LEVEL,
-        LETTER,
         *(word for field in content._asdict().items() for word in field),
+        REPLAYED,
+        1,
     ]
     return bool(await redis.eval(_REPLAY, 3, dead_key(shard), delivery_key(shard), events_key(shard), *values))

@@ -31,7 +31,11 @@ EVERYTHING = EntryId(2**64 - 1, 2**64 - 1)
 
 @dataclass(frozen=True)
 class Delivery:
-    """A shard's numbers of events. presence: the pings and leaves among the counted, which the store does not hold."""
+    """A shard's numbers of events.
+
+    presence: the pings and leaves among the counted, which the store does not hold; lost: counted events that the store
+    has lost for good, and somebody has accepted that.
+    """
 
     accepted: int
     counted: int
@@ -40,6 +44,12 @@ class Delivery:
     waiting: int
     applied: EntryId | None
     rejected: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+    @property
+    def stored(self) -> int:
+        """How many events the store must have."""
+        return self.counted - self.presence - self.lost
 
     @property
     def balanced(self) -> bool:
@@ -76,6 +86,7 @@ def parse_delivery(values: dict[bytes, bytes], waiting: int) -> Delivery:
             for name, number in values.items()
             if name.startswith(b"rejected:")
         },
+        lost=int(values.get(b"lost", 0)),
     )
 
 

@@ -48,6 +48,18 @@ class LostEventsError(TruycapError):
         )
 
 
+class DoubledRowsError(TruycapError):
+    """Rows stand at a position that another row has."""
+
+    code = "doubled_rows"
+
+    def __init__(self, doubled: int) -> None:
+        super().__init__(
+            f"ClickHouse has {doubled:,} rows at positions that other rows have: the read model would count them twice. "
+            "Nothing was changed. Run `truycap rebuild --store`: it drops them first."
+        )
+
+
 class Rebuilt(NamedTuple):
     """What was written for a shard. correction: how many events more, or fewer, the store has than were counted."""
 
@@ -66,17 +78,21 @@ class Rebuilder:
         self._sites = sites
         self._now_ms = now_ms
 
-    async def check(self, shards: int) -> None:
-        """LostEventsError where the store lacks events that were counted."""
+    async def check(self, shards: int, *, loss: bool, doubled: bool) -> None:
+        """LostEventsError or DoubledRowsError where the store has such a fault, unless that is allowed."""
         lost: dict[int, int] = {}
+        surplus = 0
         for shard in range(shards):
             delivery = await read_delivery(self._redis, shard)
             applied = delivery.applied or await before_stream(self._redis, shard)
-            _, positions = await stored_rows(self._store, shard, applied)
-            if (missing := delivery.counted - delivery.presence - positions) > 0:
+            rows, positions = await stored_rows(self._store, shard, applied)
+            surplus += rows - positions
+            if (missing := delivery.stored - positions) > 0:
                 lost[shard] = missing
-        if lost:
+        if lost and not loss:
             raise LostEventsError(lost)
+        if surplus and not doubled:
+            raise DoubledRowsError(surplus)
 
     async def rebuild(self, shard: int) -> Rebuilt:
         """The read model of a shard."""
@@ -86,10 +102,11 @@ class Rebuilder:
             hashes = await true_hashes(self._store, shard, applied)
             rows, positions = await stored_rows(self._store, shard, applied)
             correction = positions + delivery.presence - delivery.counted
+            commands: list[Command] = [("HSET", delivery_key(shard), "lost", max(0, -correction))]
             configured = {site for site in self._sites if self._sites.shard(site) == shard}
             names = sorted(configured | await stored_sites(self._store, shard))
-            commands = [*_replace(shard, names, hashes), *await self._present(shard, names, applied)]
-            if correction > 0:  # Redis has forgotten; that the store has lost rows is not to be forgotten
+            commands += [*_replace(shard, names, hashes), *await self._present(shard, names, applied)]
+            if correction > 0:  # Redis has forgotten
                 commands += [("HINCRBY", delivery_key(shard), name, correction) for name in ("accepted", "counted")]
             await _execute(self._redis, shard, epoch, commands)
             return Rebuilt(shard, rows, sum(len(fields) for fields in hashes.values()), correction)

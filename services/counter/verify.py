@@ -23,13 +23,12 @@ _PAUSE_SECONDS = 0.5
 
 
 class Mend(IntEnum):
-    """What mends a difference; the greater does all that the lesser does."""
+    """What mends a difference. `rebuild --store` does all that `rebuild` does; a backup comes before both."""
 
     NOTHING = 0
     REBUILD = 1
     REBUILD_STORE = 2
     RESTORE = 3
-    """A backup. It comes first: to make anything again would make it without what was lost."""
 
 
 class Finding(NamedTuple):
@@ -65,7 +64,7 @@ async def _shard(redis: "Redis", store: Queries, sites: Sites, shard: int) -> As
     yield Finding(
         f"shard {shard}: read model of {len(names)} sites against the events", compare(shown, true), Mend.REBUILD
     )
-    counted = delivery.counted - delivery.presence
+    counted = delivery.stored
     differences = []
     if rows != positions:
         differences.append(f"shard {shard}: {rows - positions} rows stand at a position that another row has")

@@ -22,6 +22,7 @@ import msgspec
 from tests.chaos.progress import recovered
 from tests.chaos.world import Backend, World
 from tests.support.counting import PERSON
+from tests.support.servers import ClickHouseServer, RedisServer
 
 EVENTS_PER_SECOND = 1000
 MOST_SECONDS = 5.0
@@ -29,8 +30,8 @@ _EVENTS = 25
 _CALM_SECONDS = 4.0
 _SLOWEST_RETRY_SECONDS = 4
 
-Kill = Callable[[], Awaitable[None]]
-"""Ends a process with SIGKILL and returns when it has been started again."""
+Kill = Callable[[], Awaitable[float]]
+"""Ends a process with SIGKILL and starts it again; when (`time.monotonic()`) that was."""
 
 
 async def measure(backend: Backend, times: int) -> dict[str, list[float]]:
@@ -46,8 +47,9 @@ async def measure(backend: Backend, times: int) -> dict[str, list[float]]:
                 found: dict[str, list[float]] = {}
                 for _ in range(times):
                     for name, kill in _kills(world).items():
-                        await kill()
-                        found.setdefault(name, []).append(await _moving(world))
+                        began = await kill()
+                        await _moving(world)
+                        found.setdefault(name, []).append(time.monotonic() - began)
                         await asyncio.sleep(_CALM_SECONDS)
                 return found
             finally:
@@ -58,31 +60,35 @@ async def measure(backend: Backend, times: int) -> dict[str, list[float]]:
 
 
 def _kills(world: World) -> dict[str, Kill]:
-    async def redis() -> None:
-        await asyncio.to_thread(world.redis.kill)
-        await asyncio.to_thread(world.redis.start)
+    def server(of: RedisServer | ClickHouseServer) -> Kill:
+        async def kill() -> float:
+            await asyncio.to_thread(of.kill)
+            began = time.monotonic()
+            await asyncio.to_thread(of.start)
+            return began
 
-    async def clickhouse() -> None:
-        await asyncio.to_thread(world.clickhouse.kill)
-        await asyncio.to_thread(world.clickhouse.start)
+        return kill
 
     def service(number: int) -> Kill:
-        async def kill() -> None:
+        async def kill() -> float:
             chosen = world.services[number]
             starts = chosen.starts
             chosen.kill()
             while chosen.starts == starts:
                 await asyncio.sleep(0.01)
+            return chosen.started_at
 
         return kill
 
     kills = {service_.name: service(number) for number, service_ in enumerate(world.services)}
-    return {**kills, "Redis": redis} | ({"ClickHouse": clickhouse} if world.backend is Backend.HTTP else {})
+    kills["Redis"] = server(world.redis)
+    if world.backend is Backend.HTTP:
+        kills["ClickHouse"] = server(world.clickhouse)
+    return kills
 
 
-async def _moving(world: World) -> float:
-    """Seconds until every shard has counted something that came after now, and the block shows more than it did."""
-    began = time.monotonic()
+async def _moving(world: World) -> None:
+    """Returns when every shard has counted something that came after now, and the block shows more than it did."""
     await recovered(world.redis.url)
     site = next(iter(world.sites))
     shown = None
@@ -93,7 +99,7 @@ async def _moving(world: World) -> float:
                 if answer.status_code == 200:
                     total = answer.json()["pageviews"]["total"]
                     if shown is not None and total > shown:
-                        return time.monotonic() - began
+                        return
                     shown = total if shown is None else shown
             await asyncio.sleep(0.05)
 

@@ -181,7 +181,7 @@ class Service:
     def _last_words(self) -> str:
         """The line with which it ended, wherever its workers wrote theirs; else whatever it wrote last."""
         lines = self.log.read_bytes()[self._log_began :].decode("utf-8", "replace").splitlines() or [""]
-        return next((line for line in reversed(lines) if line.startswith("truycap: ")), lines[-1])[-300:]
+        return next((line for line in reversed(lines) if line.startswith("truycap: ")), lines[-1])
 
     def odd_workers(self) -> list[End]:
         """How its workers ended, where it was not by SIGKILL: their parent says so in its log and starts others."""

@@ -14,9 +14,11 @@ SEED = "make-test"
 ZOMBIE = f"stop at: {Point.BEFORE_INSERT}"
 """A counter that may still insert, falls asleep, and does so when its shards are long in other hands."""
 
+ZOMBIES = [ZOMBIE, f"stop at: {Point.INSERTED}", f"stop at: {Point.APPLYING}"]
+
 SABOTAGES = {
     Sabotage.NO_TOKEN: ([ZOMBIE], "counted 2 times: "),
-    Sabotage.NO_FENCE: ([ZOMBIE], "counted 2 times: "),
+    Sabotage.NO_FENCE: (ZOMBIES, "counted 2 times: "),
     Sabotage.APPLY_FIRST: ([f"kill at: {Point.BEFORE_INSERT}"], "lost: "),
     Sabotage.TRIM: (["ClickHouse hangs"], "lost: "),
     Sabotage.GROUP_AT_END: ([], "lost: "),

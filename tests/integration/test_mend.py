@@ -12,7 +12,7 @@ from services.commands.care import run_rebuild, run_verify
 from services.counter import consume
 from services.counter.apply import apply as real_apply
 from services.counter.delivery import read_delivery
-from services.counter.rebuild import LostEventsError
+from services.counter.rebuild import DoubledRowsError, LostEventsError
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
 from shared.streams import append
@@ -184,6 +184,43 @@ async def test_rebuild_leaves_the_last_copy_alone_where_clickhouse_lost_events(
         await run_rebuild(care.stores, Console(file=StringIO()), store=mend_store, accept_loss=False)
     assert (await shown(redis, HANOI))["visits"] == before["visits"]
     assert (await migrated.query("SELECT sum(pageviews) > 0 FROM traffic_hourly"))[0][0]
-    await run_rebuild(care.stores, Console(file=StringIO()), store=mend_store, accept_loss=True)
-    assert (await shown(redis, HANOI))["pageviews"]["total"] == 0
-    assert "restore it from a backup" in await care.verify()
+    for accepted in (True, False):  # once is enough
+        await run_rebuild(care.stores, Console(file=StringIO()), store=True, accept_loss=accepted)
+        assert (await shown(redis, HANOI))["pageviews"]["total"] == 0
+        assert await care.verify() == ""
+    async with counting(settings(redis_server.url, dsn)):
+        await append(redis, 0, [pageview(visitor=99)])
+        await until_counted(redis)
+    assert await care.verify() == ""
+    await migrated.command("TRUNCATE TABLE events")
+    with pytest.raises(LostEventsError, match="lacks 1 events"):
+        await run_rebuild(care.stores, Console(file=StringIO()), store=mend_store, accept_loss=False)
+
+
+async def test_rebuild_refuses_to_count_rows_twice(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, care: Care
+) -> None:
+    await count_some(redis, redis_server.url, dsn)
+    before = await shown(redis, HANOI)
+    await migrated.command("INSERT INTO events SELECT * FROM events LIMIT 4")
+    with pytest.raises(DoubledRowsError, match="4 rows .*--store"):
+        await run_rebuild(care.stores, Console(file=StringIO()), store=False, accept_loss=False)
+    assert (await shown(redis, HANOI))["visits"] == before["visits"]
+    await care.rebuild_store()
+    assert await care.verify() == ""
+
+
+async def test_a_backup_that_came_after_all_takes_back_what_was_given_up(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, care: Care
+) -> None:
+    await count_some(redis, redis_server.url, dsn)
+    before = await shown(redis, HANOI)
+    await migrated.command("CREATE TABLE backup AS events ENGINE = MergeTree ORDER BY time")
+    await migrated.command("INSERT INTO backup SELECT * FROM events")
+    await migrated.command("TRUNCATE TABLE events")
+    await run_rebuild(care.stores, Console(file=StringIO()), store=True, accept_loss=True)
+    await migrated.command("INSERT INTO events SELECT * FROM backup")
+    assert "truycap rebuild" in await care.verify()
+    await run_rebuild(care.stores, Console(file=StringIO()), store=True, accept_loss=False)
+    assert (await shown(redis, HANOI))["visits"] == before["visits"]
+    assert await care.verify() == ""

@@ -92,21 +92,34 @@ async def test_poison_beside_good_events_is_dead_lettered_and_a_restart_forgets_
     assert await differences(redis, migrated) == []
 
 
-async def test_a_replayed_letter_lowers_the_level_and_raises_it_where_it_dies_again(
+async def test_a_replayed_letter_that_dies_again_raises_the_level_no_further(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
 ) -> None:
     chosen = settings(redis_server.url, dsn, dead_letter_ceiling=CEILING)
     await poison(redis, CEILING)
-    for _ in range(2):
+    for _ in range(3):
         async with counting(chosen):
             await until_counted(redis)
         assert await level(redis) == CEILING * LETTER
+        assert await redis.xlen(dead_key(0)) == CEILING
         await replay_all(redis)
-        assert await level(redis) == 0
-    await dead_letter(redis, pageview())
-    await replay_all(redis)
-    assert await level(redis) == -LETTER
+        assert await redis.xlen(dead_key(0)) == 0
     assert (await read_delivery(redis, 0)).balanced
+
+
+async def test_letters_that_were_counted_after_all_are_no_credit_for_a_bad_deploy(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    for number in range(CEILING):
+        await dead_letter(redis, pageview(visitor=number))
+    await replay_all(redis)
+    chosen = settings(redis_server.url, dsn, dead_letter_ceiling=CEILING)
+    async with counting(chosen) as counter:
+        await until_counted(redis)
+        assert (await read_delivery(redis, 0)).counted == CEILING
+        await poison(redis, CEILING + 1)
+        with pytest.raises(DeadLetterCeilingError):
+            await counter.failed()
 
 
 @pytest.mark.parametrize("apart", [0, 3_600_000, -20 * 3_600_000], ids=["the same", "sent before", "sent after"])
