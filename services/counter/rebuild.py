@@ -55,7 +55,7 @@ class DoubledRowsError(TruycapError):
 
     def __init__(self, doubled: int) -> None:
         super().__init__(
-            f"ClickHouse has {doubled:,} rows at positions that other rows have: the read model would count them twice. "
+            f"ClickHouse has {doubled:,} rows at positions that other rows have, and would count them twice. "
             "Nothing was changed. Run `truycap rebuild --store`: it drops them first."
         )
 

@@ -203,7 +203,7 @@ async def test_rebuild_refuses_to_count_rows_twice(
     await count_some(redis, redis_server.url, dsn)
     before = await shown(redis, HANOI)
     await migrated.command("INSERT INTO events SELECT * FROM events LIMIT 4")
-    with pytest.raises(DoubledRowsError, match="4 rows .*--store"):
+    with pytest.raises(DoubledRowsError, match=r"4 rows .*--store"):
         await run_rebuild(care.stores, Console(file=StringIO()), store=False, accept_loss=False)
     assert (await shown(redis, HANOI))["visits"] == before["visits"]
     await care.rebuild_store()
