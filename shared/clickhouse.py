@@ -173,12 +173,16 @@ def format_time(ms: int) -> str:
 
 def translate(error: ClickHouseError) -> StoreError:
     """The driver's error as ours: one line, and whether to try again."""
-    line = " ".join(str(error).split())[:500]
+    line = _line(error)
     code = getattr(error, "code", None)
     if code is None:  # not ClickHouse's answer: the driver's own, or one of a proxy on the way
         wrong = isinstance(error, (ProgrammingError, DataError, NotSupportedError))
         return StoreError(f"ClickHouse {'was asked wrongly' if wrong else 'does not answer'}: {line}", retry=not wrong)
     return StoreError(f"ClickHouse: {line}{_HINTS.get(code, '')}", retry=code not in _FINAL)
+
+
+def _line(error: ClickHouseError) -> str:
+    return " ".join(str(error).split())[:500]
 
 
 def _open(dsn: str) -> Client:
@@ -210,7 +214,7 @@ def _open(dsn: str) -> Client:
         client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         client.database = database
     except ClickHouseError as error:
-        said, line = translate(error), " ".join(str(error).split())[:500]
+        said, line = translate(error), _line(error)
         unanswered = getattr(error, "code", None) is None
         if parts.scheme == "chdb" and unanswered:  # the engine did not start
             raise SetupError(

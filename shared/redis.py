@@ -1,5 +1,7 @@
 """Connections to Redis."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
@@ -21,7 +23,8 @@ PLAIN: dict[str, Any] = {
     "retry": Retry(NoBackoff(), 0),
     "maint_notifications_config": MaintNotificationsConfig(enabled=False),
 }
-"""Options of every connection. It never repeats a command on its own: a repeated XADD would be a second event.
+"""Options of every connection. It never repeats a command on its own: a repeated XADD would be a second event, and a
+repeated read would make more pending than was given.
 
 The notifications of Redis Enterprise, on by default ("auto"), would also switch off that redis-py looks whether an idle
 connection has been closed meanwhile (ConnectionPool.ensure_connection): after a restart of Redis the first command on
@@ -60,10 +63,8 @@ def client(url: str, *, timeout: float = 5.0) -> "Redis":
 
 async def check_server(redis: "Redis", url: str) -> None:
     """SetupError where no Redis answers there, or one that is too old."""
-    try:
+    with must_answer(url):
         info: dict[str, Any] = await redis.info("server")
-    except RedisError as error:
-        raise gone(url, error) from None
     version = str(info["redis_version"])
     if parse_version(version) < LEAST_VERSION:
         raise SetupError(
@@ -71,9 +72,15 @@ async def check_server(redis: "Redis", url: str) -> None:
         )
 
 
-def gone(url: str, error: RedisError) -> SetupError:
-    """What is said where Redis does not answer while a service starts."""
-    return SetupError(f"No Redis answers at {redacted(url)} ({error}). Start one there or set TRUYCAP_REDIS_URL.")
+@contextmanager
+def must_answer(url: str) -> Iterator[None]:
+    """SetupError where Redis does not answer what is asked meanwhile, as a service starts."""
+    try:
+        yield
+    except RedisError as error:
+        raise SetupError(
+            f"No Redis answers at {redacted(url)} ({error}). Start one there or set TRUYCAP_REDIS_URL."
+        ) from None
 
 
 async def check_durability(redis: "Redis", url: str) -> None:

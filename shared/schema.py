@@ -36,17 +36,22 @@ def _load() -> Iterator[Migration]:
 async def pending(store: ClickHouse) -> list[Migration]:
     """The migrations that the store lacks. SetupError where the store is newer than this program."""
     await store.command(_HISTORY)
-    applied = {int(row[0]) for row in await store.query("SELECT version FROM migrations")}
+    applied = await _applied(store)
     known = migrations()
     if newer := applied - {migration.version for migration in known}:
         raise SetupError(f"The store has schema {max(newer)}, made by a newer truycap. Install that version.")
     return [migration for migration in known if migration.version not in applied]
 
 
+async def _applied(store: ClickHouse) -> set[int]:
+    if not (await store.query("EXISTS TABLE migrations"))[0][0]:
+        return set()
+    return {int(row[0]) for row in await store.query("SELECT version FROM migrations")}
+
+
 async def check_migrated(store: ClickHouse) -> None:
-    """SetupError or StoreError where `truycap migrate` must be run first. A newer store may do: an upgrade goes on."""
-    applied = {int(row[0]) for row in await store.query("SELECT version FROM migrations")}
-    if missing := {migration.version for migration in migrations()} - applied:
+    """SetupError where `truycap migrate` must be run first. A newer store may do: an upgrade goes on."""
+    if missing := {migration.version for migration in migrations()} - await _applied(store):
         raise SetupError(f"The store lacks schema {max(missing)}. Run `truycap migrate` first.")
 
 

@@ -6,7 +6,6 @@ import time
 
 from faststream import FastStream
 from faststream.redis import RedisBroker
-from redis.exceptions import RedisError
 
 from services.counter.session import ShardCounter
 from shared import log
@@ -33,7 +32,6 @@ class Counter:
         self._redis = shared_redis.client(settings.redis_url, timeout=_REDIS_SECONDS)
         library = logging.getLogger(f"{__name__}.faststream")
         library.addFilter(log.without_traceback)
-        # A read that is repeated behind our back would make more pending than we were given.
         self._broker = RedisBroker(
             settings.redis_url,
             apply_types=False,
@@ -48,10 +46,8 @@ class Counter:
 
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
-        try:
+        with shared_redis.must_answer(self._settings.redis_url):
             await check_shards(self._redis, self._settings.shards)
-        except RedisError as error:
-            raise shared_redis.gone(self._settings.redis_url, error) from None
         await self.application.start()
 
     async def stop(self) -> None:
@@ -85,7 +81,8 @@ class Counter:
             # A connection each, so that a shard whose store hangs does not keep the others waiting.
             store = await ClickHouse.connect(self._settings.clickhouse_dsn)
             self._stores.append(store)
-            await check_migrated(store)
+            if number == 0:
+                await check_migrated(store)
             ceiling = self._settings.dead_letter_ceiling
             shard = ShardCounter(self._broker, self._redis, store, self._sites, number, ceiling=ceiling)
             self._shards.append(shard)

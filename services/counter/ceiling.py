@@ -33,13 +33,14 @@ def level_change(shard: int, level: int, outcome: Outcome, replayed: Collection[
     batch would lift the level above it.
     """
     top = ceiling * LETTER
-    before = 0 if top and level > top else level
+    standing = max(0, level)
+    before = 0 if top and standing > top else standing
     good = len(outcome.rows) + outcome.presence_only + len(outcome.rejected)
     change = sum(letter.position.entry not in replayed for letter in outcome.dead) * LETTER - good
     after = max(0, before + change)
     if top and after > max(before, top):
-        # Reckoned from the level itself: under a higher ceiling it is not settled.
-        suffices = -(-(level + change) // LETTER)
+        # Reckoned from the level as it stands: under a higher ceiling it is not settled.
+        suffices = -(-(standing + change) // LETTER)
         raise DeadLetterCeilingError(_message(shard, (before, after), outcome, ceiling, suffices))
     return after - level
 

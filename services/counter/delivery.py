@@ -90,8 +90,10 @@ def parse_delivery(values: dict[bytes, bytes], waiting: int) -> Delivery:
     )
 
 
-async def before_stream(redis: "Redis", shard: int) -> EntryId:
-    """The position before the first entry that waits: nothing was applied since Redis lost its data."""
+async def counted_up_to(redis: "Redis", shard: int, delivery: Delivery) -> EntryId:
+    """The last applied position; where nothing was applied since Redis lost its data, that before what waits."""
+    if delivery.applied:
+        return delivery.applied
     first = await redis.xrange(events_key(shard), count=1)
     if not first:
         return EVERYTHING

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from services.counter.changes import Command, parts
-from services.counter.delivery import before_stream, read_delivery
+from services.counter.delivery import counted_up_to, read_delivery
 from services.counter.lease import FencedError, epoch_key, taken_over
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time
@@ -84,7 +84,7 @@ class Rebuilder:
         surplus = 0
         for shard in range(shards):
             delivery = await read_delivery(self._redis, shard)
-            applied = delivery.applied or await before_stream(self._redis, shard)
+            applied = await counted_up_to(self._redis, shard, delivery)
             rows, positions = await stored_rows(self._store, shard, applied)
             surplus += rows - positions
             if (missing := delivery.stored - positions) > 0:
@@ -98,7 +98,7 @@ class Rebuilder:
         """The read model of a shard."""
         async with taken_over(self._redis, shard) as epoch:
             delivery = await read_delivery(self._redis, shard)
-            applied = delivery.applied or await before_stream(self._redis, shard)
+            applied = await counted_up_to(self._redis, shard, delivery)
             hashes = await true_hashes(self._store, shard, applied)
             rows, positions = await stored_rows(self._store, shard, applied)
             correction = positions + delivery.presence - delivery.counted

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from services.counter.delivery import Delivery, before_stream, parse_delivery, read_delivery
+from services.counter.delivery import Delivery, counted_up_to, parse_delivery, read_delivery
 from services.counter.truth import ROLL_UPS, Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries
 from shared.readmodel import counts_key, ratings_key, views_key, votes_key
@@ -58,7 +58,7 @@ async def _shard(redis: "Redis", store: Queries, sites: Sites, shard: int) -> As
     configured = {site for site in sites if sites.shard(site) == shard}
     names = sorted(configured | await stored_sites(store, shard))
     shown, delivery = await _snapshot(redis, shard, names)
-    applied = delivery.applied or await before_stream(redis, shard)
+    applied = await counted_up_to(redis, shard, delivery)
     true = await true_hashes(store, shard, applied)
     rows, positions = await stored_rows(store, shard, applied)
     yield Finding(

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
-from redis.exceptions import RedisError
-
 from services.ingest.collect import Addresses, Collect
 from services.ingest.pipeline import Pipeline, RateLimit
 from services.ingest.publish import COMMIT_SECONDS, Publisher
@@ -53,10 +51,8 @@ class Ingest:
 
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
-        try:
+        with shared_redis.must_answer(self._settings.redis_url):
             await check_shards(self._redis, self._settings.shards)
-        except RedisError as error:
-            raise shared_redis.gone(self._settings.redis_url, error) from None
         await shared_redis.check_durability(self._redis, self._settings.redis_url)
         await self._salts.start()
         self._publishers.extend(Publisher(self._redis, shard) for shard in range(self._settings.shards))

@@ -195,6 +195,7 @@ class Disks:
     """File systems of bounded size for the data folders, so that they can run full; where mounting is allowed."""
 
     def __init__(self, folders: list[Path]) -> None:
+        self._folders = folders
         self.mounted: list[Path] = []
         for path in folders:
             path.mkdir(parents=True, exist_ok=True)
@@ -204,7 +205,7 @@ class Disks:
 
     @property
     def there(self) -> bool:
-        return len(self.mounted) == 2
+        return bool(self._folders) and self.mounted == self._folders
 
     def fill(self, path: Path) -> None:
         """Not a byte more can be written there."""

@@ -44,9 +44,9 @@ class Care:
         right = await run_verify(self.stores, Console(file=said, width=200))
         return "" if right else said.getvalue().strip().splitlines()[-1]
 
-    async def rebuild_store(self) -> str:
+    async def rebuild(self, *, store: bool = False, accept_loss: bool = False) -> str:
         said = StringIO()
-        await run_rebuild(self.stores, Console(file=said, width=200), store=True, accept_loss=False)
+        await run_rebuild(self.stores, Console(file=said, width=200), store=store, accept_loss=accept_loss)
         return said.getvalue()
 
 
@@ -81,7 +81,7 @@ async def test_rows_that_are_there_twice_are_dropped_while_a_counter_runs(
     await migrated.command("CREATE TABLE items_mending AS items")  # a run that was cut off
     assert "`truycap rebuild --store`" in await care.verify()
     async with counting(settings(redis_server.url, dsn)):
-        said = await care.rebuild_store()
+        said = await care.rebuild(store=True)
         assert "rows that stood twice" in said
         assert await care.verify() == ""
         assert await rows(migrated) == 24
@@ -111,7 +111,7 @@ async def test_roll_ups_are_made_again(
     await migrated.command("DELETE FROM breakdown_daily WHERE dimension = 'browser'")
     await migrated.command("INSERT INTO traffic_hourly SELECT * FROM traffic_hourly")
     assert "`truycap rebuild --store`" in await care.verify()
-    await care.rebuild_store()
+    await care.rebuild(store=True)
     assert await care.verify() == ""
     titles = await migrated.query("SELECT anyLast(title) FROM items WHERE site = 'hanoi' GROUP BY item")
     assert [title for (title,) in titles] == ["Cao Bằng hôm nay"]
@@ -124,7 +124,7 @@ async def test_roll_ups_are_made_again(
 async def test_a_store_without_events_is_left_empty(redis: Redis, migrated: ClickHouse, care: Care) -> None:
     await migrated.command("INSERT INTO traffic_hourly VALUES ('hanoi', '2026-03-01', 1, 1, 1, 0)")
     assert "`truycap rebuild --store`" in await care.verify()
-    await care.rebuild_store()
+    await care.rebuild(store=True)
     assert await care.verify() == ""
 
 
@@ -148,7 +148,7 @@ async def test_a_batch_that_was_inserted_but_not_applied_is_counted_once_afterwa
     async with counting(settings(redis_server.url, dsn)):
         await asyncio.wait_for(inserted.wait(), 20)
     await migrated.command("TRUNCATE TABLE traffic_hourly")
-    await care.rebuild_store()
+    await care.rebuild(store=True)
     assert (await read_delivery(redis, 0)).waiting == 10
     monkeypatch.setattr(consume, "apply", real_apply)
     async with counting(settings(redis_server.url, dsn)):
@@ -166,7 +166,7 @@ async def test_verify_says_which_command_mends_what_it_found(
     await count_some(redis, redis_server.url, dsn)
     await redis.delete("{0}:counts:hanoi")
     assert "`truycap rebuild` makes" in await care.verify()
-    await run_rebuild(care.stores, Console(file=StringIO()), store=False, accept_loss=False)
+    await care.rebuild()
     assert await care.verify() == ""
     await redis.hincrby("{0}:delivery", "accepted", 1)
     assert await care.verify() == "1 difference. What Redis has lost no command brings back."
@@ -181,11 +181,11 @@ async def test_rebuild_leaves_the_last_copy_alone_where_clickhouse_lost_events(
     await migrated.command("TRUNCATE TABLE events")
     assert "restore it from a backup" in await care.verify()
     with pytest.raises(LostEventsError, match=r"lacks .* of shard 0.*--accept-loss"):
-        await run_rebuild(care.stores, Console(file=StringIO()), store=mend_store, accept_loss=False)
+        await care.rebuild(store=mend_store)
     assert (await shown(redis, HANOI))["visits"] == before["visits"]
     assert (await migrated.query("SELECT sum(pageviews) > 0 FROM traffic_hourly"))[0][0]
     for accepted in (True, False):  # once is enough
-        await run_rebuild(care.stores, Console(file=StringIO()), store=True, accept_loss=accepted)
+        await care.rebuild(store=True, accept_loss=accepted)
         assert (await shown(redis, HANOI))["pageviews"]["total"] == 0
         assert await care.verify() == ""
     async with counting(settings(redis_server.url, dsn)):
@@ -194,7 +194,7 @@ async def test_rebuild_leaves_the_last_copy_alone_where_clickhouse_lost_events(
     assert await care.verify() == ""
     await migrated.command("TRUNCATE TABLE events")
     with pytest.raises(LostEventsError, match="lacks 1 events"):
-        await run_rebuild(care.stores, Console(file=StringIO()), store=mend_store, accept_loss=False)
+        await care.rebuild(store=mend_store)
 
 
 async def test_rebuild_refuses_to_count_rows_twice(
@@ -204,9 +204,9 @@ async def test_rebuild_refuses_to_count_rows_twice(
     before = await shown(redis, HANOI)
     await migrated.command("INSERT INTO events SELECT * FROM events LIMIT 4")
     with pytest.raises(DoubledRowsError, match=r"4 rows .*--store"):
-        await run_rebuild(care.stores, Console(file=StringIO()), store=False, accept_loss=False)
+        await care.rebuild()
     assert (await shown(redis, HANOI))["visits"] == before["visits"]
-    await care.rebuild_store()
+    await care.rebuild(store=True)
     assert await care.verify() == ""
 
 
@@ -218,9 +218,9 @@ async def test_a_backup_that_came_after_all_takes_back_what_was_given_up(
     await migrated.command("CREATE TABLE backup AS events ENGINE = MergeTree ORDER BY time")
     await migrated.command("INSERT INTO backup SELECT * FROM events")
     await migrated.command("TRUNCATE TABLE events")
-    await run_rebuild(care.stores, Console(file=StringIO()), store=True, accept_loss=True)
+    await care.rebuild(store=True, accept_loss=True)
     await migrated.command("INSERT INTO events SELECT * FROM backup")
     assert "truycap rebuild" in await care.verify()
-    await run_rebuild(care.stores, Console(file=StringIO()), store=True, accept_loss=False)
+    await care.rebuild(store=True)
     assert (await shown(redis, HANOI))["visits"] == before["visits"]
     assert await care.verify() == ""

@@ -42,6 +42,7 @@ def test_the_good_events_of_many_small_batches_add_up() -> None:
 def test_the_level_never_falls_below_0() -> None:
     assert level_after(0, outcome(good=10_000)) == 0
     assert level_after(LETTER, outcome(good=10_000)) == 0
+    assert level_after(-LETTER, outcome()) == 0  # as an earlier version could leave it
 
 
 def test_letters_that_were_replayed_may_die_again_and_others_beside_them_may_not() -> None:
