@@ -161,7 +161,10 @@ def rebuild(
     data: OptionalData = None,
     config: Config = None,
 ) -> None:
-    """Make the read model again from ClickHouse. Everything may go on running; counting pauses meanwhile."""
+    """Make the read model again from ClickHouse. Everything may go on running; counting pauses meanwhile.
+
+    Where ClickHouse itself has lost events it refuses, and changes nothing, unless told to accept that.
+    """
     from services.commands.care import run_rebuild
     from services.stores import open_stores
 
