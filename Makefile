@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-.PHONY: help install up test check chaos lock clean
+.PHONY: help install up test check widget chaos lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,12 +15,15 @@ install: $(VENV)/.installed  ## the environment that `truycap` runs in
 up: install  ## everything on this machine; options: make up ARGS="--port 9000"
 	@$(BIN)/truycap up $(ARGS)
 
-test: $(VENV)/.installed-dev  ## all checks and tests; options: make test ARGS="-k visits"
+test: $(VENV)/.installed-dev node_modules/.installed  ## all checks and tests; options: make test ARGS="-k visits"
 	@BIN=$(BIN) scripts/check
 	@$(BIN)/pytest $(ARGS)
 
-check: $(VENV)/.installed-dev  ## style, types and imports alone
+check: $(VENV)/.installed-dev node_modules/.installed  ## style, types, imports and the built widget alone
 	@BIN=$(BIN) scripts/check
+
+widget: node_modules/.installed  ## services/api/widget/dist anew, from src
+	@npm run --silent build
 
 chaos: $(VENV)/.installed-dev  ## kill everything at random, count from the ids: make chaos KILLS=1000 [SEED=s] [RUN=n] [REPORT=file]
 	@$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) \
@@ -31,7 +34,12 @@ lock:  ## the lock files anew, from pyproject.toml (needs uv)
 	$(LOCK) --group dev --output-file requirements-dev.lock
 
 clean:  ## remove the environment
-	rm -rf $(VENV)
+	rm -rf $(VENV) node_modules
+
+node_modules/.installed: package-lock.json package.json
+	@command -v npm >/dev/null || { echo "The widget's checks need Node 18 or newer. On Debian and Ubuntu: apt install npm" >&2; exit 2; }
+	@npm ci --silent --no-fund --no-audit
+	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

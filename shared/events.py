@@ -20,7 +20,7 @@ MAX_EVENTS = 500
 MAX_ATTEMPT = 65_535
 
 SiteId = Annotated[str, Meta(min_length=1, max_length=63)]
-Url = Annotated[str, Meta(min_length=1, max_length=2048)]
+Url = Annotated[str, Meta(min_length=1, max_length=32_768)]
 Score = Annotated[int, Meta(ge=1, le=5)]
 Attempt = Annotated[int, Meta(ge=0, le=MAX_ATTEMPT)]
 VisitorId = Annotated[str, Meta(max_length=128)]
@@ -29,6 +29,8 @@ MAX_ITEM = 512
 """Characters of an item; what is longer is cut, so that made-up paths cannot fill the read model so fast."""
 MAX_AGENT = 512
 """Characters of a user agent that are kept."""
+MAX_TITLE = 1024
+"""Characters of a title that are kept."""
 
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 _RESPELLED = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/!$&'()*+,;=:@-]")
@@ -41,7 +43,7 @@ class PageView(msgspec.Struct, frozen=True, tag="pageview"):
     id: UUID
     url: Url
     referrer: Annotated[str, Meta(max_length=4096)] = ""
-    title: Annotated[str, Meta(max_length=1024)] = ""
+    title: str = ""
     visitor: VisitorId = ""
     member: bool = False
     attempt: Attempt = 0

@@ -1,4 +1,4 @@
-"""The cold paths of the api that show the read model: items, and the block without JavaScript."""
+"""The cold paths of the api that show the read model: what the elements show, and the block without JavaScript."""
 
 from typing import Annotated
 
@@ -6,23 +6,58 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from services.api.cached import cached
+from services.api.labels import language_of, parse_lines
 from services.api.live import COUNTS_CACHE, public_site
-from services.api.render import render_html, render_svg
+from services.api.render import json_ld, render_counter, render_html, render_rating, render_svg, render_views
 from services.api.snapshots import Snapshots
 from shared.events import item_of
 from shared.sites import Language, Sites
 
-Path = Annotated[str, Query(min_length=1, max_length=2048, description="The article's path, or its address.")]
+HTML = "text/html; charset=utf-8"
+_FRESH = "no-cache"  # an element is asked for each time, and answered with 304 where nothing changed
+Path = Annotated[str, Query(min_length=1, max_length=8192, description="The article's path, or its address.")]
+Tag = Annotated[str, Query(max_length=64, description="The page's language; the site's where it is not vi or en.")]
+Lines = Annotated[
+    str, Query(max_length=256, description="The lines of the block, `online today total`; '' for the usual.")
+]
 
 
 def blocks(sites: Sites, snapshots: Snapshots) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1/sites/{site}", tags=["counts"])
 
+    def element(request: Request, html: str) -> Response:
+        return cached(request, html.encode(), HTML, _FRESH)
+
     @router.get("/items", summary="Views, readers now and rating of an article")
     async def items(request: Request, site: str, path: Path) -> Response:
         body = msgspec.json.encode(await snapshots.item(public_site(sites, site), item_of(path)))
         return cached(request, body, "application/json", COUNTS_CACHE)
+
+    @router.get("/counter.html", summary="What <truycap-counter> shows")
+    async def counter(request: Request, site: str, lang: Tag = "", lines: Lines = "") -> Response:
+        found = public_site(sites, site)
+        snapshot = await snapshots.counts(found)
+        keys = parse_lines(lines)
+        return element(request, render_counter(snapshot.counts, language_of(lang, found.language), keys))
+
+    @router.get("/views.html", summary="What <truycap-views> shows")
+    async def views(request: Request, site: str, path: Path, lang: Tag = "") -> Response:
+        found = public_site(sites, site)
+        item = await snapshots.item(found, item_of(path))
+        return element(request, render_views(item["views"], language_of(lang, found.language)))
+
+    @router.get("/rating.html", summary="What <truycap-rating> shows")
+    async def rating(request: Request, site: str, path: Path, lang: Tag = "") -> Response:
+        found = public_site(sites, site)
+        item = await snapshots.item(found, item_of(path))
+        return element(request, render_rating(item["rating"], item_of(path), language_of(lang, found.language)))
+
+    @router.get("/rating.jsonld", summary="The rating for search engines, for pages that are written on a server")
+    async def linked_data(request: Request, site: str, path: Path) -> Response:
+        item = await snapshots.item(public_site(sites, site), item_of(path))
+        body = msgspec.json.encode(json_ld(item["rating"], item_of(path)))
+        return cached(request, body, "application/ld+json", COUNTS_CACHE)
 
     @router.get("/counts.svg", summary="The block as a picture")
     async def svg(request: Request, site: str, lang: Language | None = None) -> Response:
@@ -36,6 +71,6 @@ def blocks(sites: Sites, snapshots: Snapshots) -> APIRouter:
         found = public_site(sites, site)
         snapshot = await snapshots.counts(found)
         page = render_html(snapshot.counts, lang or found.language)
-        return cached(request, page.encode(), "text/html; charset=utf-8", COUNTS_CACHE)
+        return cached(request, page.encode(), HTML, COUNTS_CACHE)
 
     return router

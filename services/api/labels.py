@@ -1,13 +1,13 @@
 """The words and number formats of the block, the stars and the demo page, in Vietnamese and English.
 
 The labels and the rule of which line is shown are those of the counter that portals have had before (NukeViet 4.5), so
-that a reader finds the block unchanged. widget/widget.js carries a copy of what it shows; tests/unit/test_labels.py
-keeps the two together.
+that a reader finds the block unchanged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from shared.errors import TruycapError
 from shared.sites import Language
 
 LABELS: Mapping[Language, Mapping[str, str]] = {
@@ -33,10 +33,7 @@ LABELS: Mapping[Language, Mapping[str, str]] = {
         "star5": "Bài viết rất tốt",
         "rated": "Bạn đã đánh giá bài viết này rồi",
         "average": "Xếp hạng",
-        "votes": "phiếu bầu",
-        "saved": "Cảm ơn bạn đã đánh giá bài viết",
-        "unsaved": "Chưa lưu được đánh giá, sẽ gửi lại sau",
-        "refused": "Không lưu được đánh giá của bạn",
+        "unsaved": "Chưa lưu được, sẽ gửi lại sau",
         "demo": "Trang minh họa của truycap. Tỉnh Sơn Thủy và các bài viết trên trang này không có thật.",
     },
     "en": {
@@ -61,18 +58,26 @@ LABELS: Mapping[Language, Mapping[str, str]] = {
         "star5": "Excellent article",
         "rated": "You have already rated this article",
         "average": "Rating",
-        "votes": "votes",
-        "saved": "Thank you for rating this article",
-        "unsaved": "Your rating is not saved yet and will be sent again",
-        "refused": "Your rating could not be saved",
+        "unsaved": "Not saved yet, will be sent again",
         "demo": "This is truycap's demo page. The province of Sơn Thủy and its articles are made up.",
     },
 }
 """%1 and %2 in `rating` stand for the points and the number of votes, both formatted."""
 
 _GROUPS = {"vi": ".", "en": ","}
-_ONLINE = ("online", "members", "bots", "guests")
-_VISITS = ("today", "month", "total")
+_POINTS = {"vi": ",", "en": "."}
+ONLINE = ("online", "members", "bots", "guests")
+VISITS = ("today", "yesterday", "week", "month", "year", "total")
+LINES = (*ONLINE, "today", "month", "total")
+"""The lines of a block of which nothing else is said."""
+
+
+class UnknownLineError(TruycapError):
+    code = "invalid"
+    status = 422
+
+    def __init__(self, line: str) -> None:
+        super().__init__(f"lines: {line[:40]!r} is unknown; there are {', '.join((*ONLINE, *VISITS))}.")
 
 
 class Line(NamedTuple):
@@ -81,6 +86,13 @@ class Line(NamedTuple):
     key: str
     label: str
     number: str
+    hidden: bool = False
+
+
+def language_of(asked: str, other: Language) -> Language:
+    """The language of a BCP 47 tag (`vi-VN`, `en`), `other` where it is neither Vietnamese nor English."""
+    tag = asked.lower().partition("-")[0]
+    return "vi" if tag == "vi" else "en" if tag == "en" else other
 
 
 def format_number(n: int, language: Language) -> str:
@@ -88,16 +100,30 @@ def format_number(n: int, language: Language) -> str:
     return f"{n:,}".replace(",", _GROUPS[language])
 
 
-def lines(counts: Mapping[str, Any], language: Language) -> list[Line]:
-    """The lines of the block in their order, from the JSON of /counts. The periods are visits, not page views.
+def format_average(average: float, language: Language) -> str:
+    """An average with one decimal: 4,3 in vi, 4.3 in en."""
+    return f"{average:.1f}".replace(".", _POINTS[language])
 
-    Members and bots are shown where there are any, guests where there are any and not all who are online are guests;
-    the other lines always.
+
+def parse_lines(text: str) -> tuple[str, ...]:
+    """The keys in `online today total`, each once; LINES where there are none. UnknownLineError for any other word."""
+    keys = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    for key in keys:
+        if key not in ONLINE and key not in VISITS:
+            raise UnknownLineError(key)
+    return keys or LINES
+
+
+def lines(counts: Mapping[str, Any], language: Language, keys: Sequence[str] = LINES) -> list[Line]:
+    """The lines of the block in the order of `keys`, from the JSON of /counts. The periods are visits, not page views.
+
+    Members and bots are hidden where there are none, guests where there are none or all who are online are guests; the
+    other lines never. widget/src/w/counter.js follows the same rule when the numbers change.
     """
     online, visits = counts["online"], counts["visits"]
-    numbers = {"online": online["total"], **{key: online[key] for key in _ONLINE[1:]}}
-    shown = {key: n for key, n in numbers.items() if key == "online" or n > 0}
-    if shown.get("guests") == shown["online"]:
-        del shown["guests"]
-    shown |= {key: visits[key] for key in _VISITS}
-    return [Line(key, LABELS[language][key], format_number(n, language)) for key, n in shown.items()]
+    numbers = {"online": online["total"], **{key: online[key] for key in ONLINE[1:]}, **visits}
+    hidden = {key for key in ONLINE[1:] if not numbers[key]}
+    if numbers["guests"] == numbers["online"]:
+        hidden.add("guests")
+    labels = LABELS[language]
+    return [Line(key, labels[key], format_number(numbers[key], language), key in hidden) for key in keys]

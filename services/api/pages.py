@@ -1,17 +1,25 @@
 """The files a portal's visitors load: the widget, and the demo portal that embeds it."""
 
-from dataclasses import dataclass
-from hashlib import blake2b
+import gzip
 from importlib import resources
 
 from fastapi import APIRouter, Request, Response
 
+from services.api.cached import cached
 from services.api.labels import LABELS
 from services.api.render import template
 from shared.errors import TruycapError
 from shared.sites import Sites
 
 _DEMO = "/demo"
+
+
+THEMES = ("classic", "minimal", "odometer")
+
+
+class NoPartError(TruycapError):
+    code = "not_found"
+    status = 404
 
 
 class NoDemoError(TruycapError):
@@ -21,41 +29,24 @@ class NoDemoError(TruycapError):
     status = 404
 
 
-@dataclass(frozen=True)
 class Page:
     """One file as it is answered, ready at start."""
 
-    body: bytes
-    media_type: str
-    cache_control: str
-
-    @property
-    def etag(self) -> str:
-        return f'"{blake2b(self.body, digest_size=8).hexdigest()}"'
+    def __init__(self, body: bytes, media_type: str, cache_control: str) -> None:
+        self._body = body
+        self._packed = gzip.compress(body, 9, mtime=0)
+        self._media_type = media_type
+        self._cache_control = cache_control
 
     def answer(self, request: Request) -> Response:
         """The file, or 304 where the browser has it already."""
-        # Any page may embed the widget, also one that demands CORP or uses crossorigin and integrity.
-        headers = {
-            "etag": self.etag,
-            "cache-control": self.cache_control,
-            "access-control-allow-origin": "*",
-            "cross-origin-resource-policy": "cross-origin",
-        }
-        # Weak comparison (RFC 9110, 13.1.2): a proxy that compresses makes the tag weak.
-        if self.etag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(self.body, headers={**headers, "content-type": self.media_type})
+        return cached(request, self._body, self._media_type, self._cache_control, self._packed)
 
 
 def pages(sites: Sites, demo_site: str | None) -> APIRouter:
     """GET /widget.js, and /demo for the site `demo_site` (None: 404). UnknownSiteError where it is not configured."""
     router = APIRouter(tags=["pages"])
-    widget = Page(
-        resources.files("services.api").joinpath("widget/widget.js").read_bytes(),
-        "application/javascript; charset=utf-8",
-        "public, max-age=300, stale-while-revalidate=86400",
-    )
+    scripts = _scripts()
     demo = {} if demo_site is None else _demo(sites.find(demo_site).id)
 
     def find(path: str) -> Page:
@@ -69,8 +60,18 @@ def pages(sites: Sites, demo_site: str | None) -> APIRouter:
         return Response(status_code=307, headers={"location": "/docs" if demo_site is None else _DEMO})
 
     @router.get("/widget.js", summary="The script that portal pages embed")
-    async def script(request: Request) -> Response:
-        return widget.answer(request)
+    async def widget(request: Request) -> Response:
+        return scripts["widget.js"].answer(request)
+
+    @router.get("/t.js", summary="The tracker alone, for pages that show no numbers")
+    async def tracker(request: Request) -> Response:
+        return scripts["t.js"].answer(request)
+
+    @router.get("/w/{name}", summary="What an element needs: the code of a part, a theme")
+    async def part(request: Request, name: str) -> Response:
+        if not (script := scripts.get(f"w/{name}")):
+            raise NoPartError(f"There is no {name[:40]!r}; themes are {', '.join(THEMES)}.")
+        return script.answer(request)
 
     @router.get(_DEMO, summary="A portal page that embeds the widget")
     async def front(request: Request) -> Response:
@@ -81,6 +82,17 @@ def pages(sites: Sites, demo_site: str | None) -> APIRouter:
         return find(f"{_DEMO}/{article}").answer(request)
 
     return router
+
+
+def _scripts() -> dict[str, Page]:
+    """What services/api/widget/build.mjs has built, by path."""
+    dist = resources.files("services.api").joinpath("widget/dist")
+    paths = ["t.js", "widget.js", *(f"w/{file.name}" for file in dist.joinpath("w").iterdir())]
+    cache_control = "public, max-age=300, stale-while-revalidate=3600"
+    return {
+        path: Page(dist.joinpath(path).read_bytes(), "application/javascript; charset=utf-8", cache_control)
+        for path in paths
+    }
 
 
 def _demo(site: str) -> dict[str, Page]:

@@ -19,7 +19,7 @@ from shared.sites import Site, Sites
 
 _DEFAULT_DAYS = 30
 _MOST_DAYS = 3700
-_CACHE = ("cache-control", "public, max-age=30, stale-while-revalidate=300")
+_CACHE = "public, max-age=30, stale-while-revalidate=300"
 
 
 class Interval(StrEnum):

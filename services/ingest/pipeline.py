@@ -24,6 +24,7 @@ from services.ingest.visitor import from_address, from_tracker
 from shared.events import (
     MAX_AGENT,
     MAX_EVENTS,
+    MAX_TITLE,
     Event,
     Kind,
     Leave,
@@ -166,7 +167,7 @@ def record(event: Event, site: Site, visitor: int, request: Request) -> StreamEv
             member=event.member,
             attempt=event.attempt,
             referrer="" if site.owns(referrer) or referrer == _host(event.url) else referrer,
-            title=event.title,
+            title=event.title[:MAX_TITLE],
             agent=request.agent[:MAX_AGENT],
             country=_country(request.address) or "",
         )

@@ -72,7 +72,7 @@ def test_numbers_stand_in_vietnamese_format(up: Up, chromium: Browser, tmp_path:
     with Up(tmp_path / "data", "--config", str(config)) as other:
         page = visitor(chromium).new_page()
         page.route(
-            "**/portal",
+            f"{other.url}/portal",
             lambda route: route.fulfill(
                 content_type="text/html",
                 body=f'<script async src="{other.url}/widget.js" data-site="caobang"></script>'

@@ -219,7 +219,7 @@ class TestThePixel:
         [
             ({}, URL, (422, "invalid")),
             ({"site": "portal"}, "", (422, "invalid")),
-            ({"site": "portal", "url": URL + "x" * 2048}, "", (422, "invalid")),
+            ({"site": "portal", "url": URL + "x" * 32_768}, "", (422, "invalid")),
             ({"site": "nowhere", "url": URL}, "", (404, "unknown_site")),
             ({"site": "portal", "url": "https://evil.example/"}, "", (403, "origin_not_allowed")),
             ({"site": "portal", "url": URL}, "https://evil.example/", (403, "origin_not_allowed")),

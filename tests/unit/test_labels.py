@@ -1,15 +1,20 @@
 """The block's words, numbers and lines."""
 
-from importlib import resources
 from typing import Any
 
 import pytest
 
-from services.api.labels import LABELS, format_number, lines
+from services.api.labels import (
+    LABELS,
+    LINES,
+    UnknownLineError,
+    format_average,
+    format_number,
+    language_of,
+    lines,
+    parse_lines,
+)
 from shared.sites import Language
-
-IN_WIDGET = LABELS["vi"].keys() - {"yesterday", "week", "year", "votes", "demo"}
-"""What widget.js shows today."""
 
 
 def counts(total: int, guests: int, members: int = 0, bots: int = 0) -> dict[str, Any]:
@@ -28,7 +33,8 @@ def test_numbers_are_in_the_format_of_the_language(number: int, vi: str, en: str
 
 
 def test_the_block_reads_as_portals_know_it() -> None:
-    assert lines(counts(total=22, guests=14, bots=8), "vi") == [
+    shown = [line for line in lines(counts(total=22, guests=14, bots=8), "vi") if not line.hidden]
+    assert [(line.key, line.label, line.number) for line in shown] == [
         ("online", "Đang truy cập", "22"),
         ("bots", "Máy chủ tìm kiếm", "8"),
         ("guests", "Khách viếng thăm", "14"),
@@ -49,15 +55,49 @@ def test_the_block_reads_as_portals_know_it() -> None:
     ],
 )
 def test_parts_of_online_are_shown_where_they_say_something(online: dict[str, int], shown: list[str]) -> None:
-    assert [line.key for line in lines(counts(**online), "en")] == ["online", *shown, "today", "month", "total"]
+    visible = [line.key for line in lines(counts(**online), "en") if not line.hidden]
+    assert visible == ["online", *shown, "today", "month", "total"]
+
+
+def test_the_lines_are_those_that_are_asked_for_in_their_order() -> None:
+    keys = parse_lines("total, year week  yesterday online total")
+    assert keys == ("total", "year", "week", "yesterday", "online")
+    assert [(line.label, line.number) for line in lines(counts(total=3, guests=3), "vi", keys)] == [
+        ("Tổng lượt truy cập", "8.390.768"),
+        ("Năm hiện tại", "700.123"),
+        ("Tuần hiện tại", "4.890"),
+        ("Hôm qua", "1.301"),
+        ("Đang truy cập", "3"),
+    ]
+    assert parse_lines(" ") == LINES
+
+
+def test_a_line_that_there_is_not_is_named() -> None:
+    with pytest.raises(UnknownLineError, match=r"'todya' is unknown; there are online, members, .*total"):
+        parse_lines("online todya")
+
+
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("vi", "vi"),
+        ("vi-VN", "vi"),
+        ("EN", "en"),
+        ("en-GB", "en"),
+        ("", "en"),
+        ("fr", "en"),
+        ("enm", "en"),
+        ("vie", "en"),
+    ],
+)
+def test_the_language_is_the_pages_where_it_is_known(asked: str, language: Language) -> None:
+    assert language_of(asked, "en") == language
+
+
+def test_averages_are_in_the_format_of_the_language() -> None:
+    assert (format_average(4.25, "vi"), format_average(4.0, "en")) == ("4,2", "4.0")
 
 
 def test_both_languages_have_the_same_labels() -> None:
     assert LABELS["vi"].keys() == LABELS["en"].keys()
     assert all(label for labels in LABELS.values() for label in labels.values())
-
-
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_the_widget_has_the_same_words(language: Language) -> None:
-    widget = resources.files("services.api").joinpath("widget/widget.js").read_text("utf-8")
-    assert [key for key in sorted(IN_WIDGET) if f"'{LABELS[language][key]}'" not in widget] == []

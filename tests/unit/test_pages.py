@@ -31,15 +31,35 @@ async def test_the_widget_is_a_script_that_any_page_may_keep(client: AsyncClient
     assert answer.headers["content-type"] == "application/javascript; charset=utf-8"
     assert answer.headers["cache-control"].startswith("public, max-age=300, stale-while-revalidate=")
     assert answer.headers["access-control-allow-origin"] == "*"
-    assert "Thống kê truy cập" in answer.text
+    assert "truycap-" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/widget.js", "/t.js", "/w/counter.js", "/w/classic.js", "/w/minimal.js", "/w/odometer.js"]
+)
+async def test_scripts_are_sent_packed_where_the_browser_takes_that(client: AsyncClient, path: str) -> None:
+    plain = await client.get(path, headers={"accept-encoding": "identity"})
+    packed = await client.get(path, headers={"accept-encoding": "br, gzip"})
+    assert plain.content == packed.content
+    assert "content-encoding" not in plain.headers
+    small = len(plain.content) < 150
+    assert packed.headers.get("content-encoding") == (None if small else "gzip")
+    assert plain.headers["vary"] == packed.headers["vary"] == "accept-encoding"
+
+
+async def test_a_part_or_theme_that_there_is_not_is_404(client: AsyncClient) -> None:
+    answer = await client.get("/w/fancy.js")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == "There is no 'fancy.js'; themes are classic, minimal, odometer."
 
 
 @pytest.mark.parametrize("path", ["/widget.js", "/demo"])
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}'])
 async def test_what_the_browser_has_is_not_sent_again(client: AsyncClient, path: str, known: str) -> None:
     etag = (await client.get(path)).headers["etag"]
+    etag = etag.removeprefix("W/")
     answer = await client.get(path, headers={"if-none-match": known.format(etag)})
-    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", f"W/{etag}")
     assert (await client.get(path, headers={"if-none-match": '"other"'})).status_code == 200
 
 

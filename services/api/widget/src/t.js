@@ -1,0 +1,2 @@
+// The tracker alone, for pages that show no numbers.
+import './tracker.js';

@@ -1,0 +1,43 @@
+// The tracker and the elements. The server writes an element in the reader's language with the numbers of now; then the
+// code of its part takes over.
+//
+//   <script async src="https://counter.example/widget.js" data-site="caobang"></script>
+//   <truycap-counter></truycap-counter> <truycap-views></truycap-views> <truycap-rating></truycap-rating>
+//
+// Attributes of an element: lang (vi, en; else the page's), theme (classic, minimal, odometer), live="false";
+// for the block lines="online today month total", for an article path="/its/path".
+
+import { base, page, site } from './tracker.js';
+
+for (const name of ['counter', 'views', 'rating'])
+  customElements.define(
+    'truycap-' + name,
+    class extends HTMLElement {
+      connectedCallback() {
+        if (this.shadowRoot) return; // moved on its page
+        const root = this.attachShadow({ mode: 'open' });
+        const option = (name) => this.getAttribute(name) || '';
+        const url = `${base}v1/sites/${site}/`;
+        Promise.all([
+          fetch(
+            `${url + name}.html?lang=${this.lang || page.documentElement.lang}&lines=${option('lines')}&path=${
+              option('path') || location.pathname
+            }`,
+          ),
+          import(`${base}w/${option('theme') || 'classic'}.js`),
+          import(`${base}w/${name}.js`),
+        ])
+          .then(async ([answer, theme, part]) => {
+            const html = await answer.text();
+            if (!answer.ok) throw html;
+            const sheet = new CSSStyleSheet();
+            root.adoptedStyleSheets = [sheet];
+            root.innerHTML = html;
+            sheet.replaceSync(part.css + theme.default);
+            theme.roll?.(root);
+            part.default(root, url, answer.url, option('live') == 'false');
+          })
+          .catch(console.warn);
+      }
+    },
+  );

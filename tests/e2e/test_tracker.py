@@ -1,0 +1,300 @@
+"""The tracker's manners, in a real Chromium: each page is counted exactly as often as it was shown."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from services.counter.enrich import OVERTAKEN_MS
+from tests.e2e.conftest import QUIET, Reader, executable, wait_until
+from tests.support.counting import PERSON
+
+LEAVES = OVERTAKEN_MS / 1000 + 0.5
+"""A leave that comes sooner after a view is taken for one that the view has overtaken."""
+KEPT = "JSON.parse(localStorage[`truycap-${site}1`] || '[]')"
+
+
+def test_a_page_is_counted_once_by_one_request(reader: Reader) -> None:
+    reader.open("/tin")
+    reader.expect_views(1)
+    (event,) = reader.sent
+    assert (event["type"], event["title"], event["member"]) == ("pageview", "/tin", False)
+    assert reader.item("/tin")["views"] == 1
+
+
+def test_a_reload_within_a_second_is_the_same_page_view_a_later_one_another(reader: Reader) -> None:
+    page = reader.open()
+    page.wait_for_function("window.truycap")
+    page.reload()
+    page.wait_for_function("window.truycap")
+    reader.expect_views(1)
+    reader.pause(1)
+    page.reload()
+    reader.expect_views(2)
+
+
+def test_another_page_within_a_second_is_another_page_view(reader: Reader) -> None:
+    page = reader.open("/a")
+    page.wait_for_function("window.truycap")
+    page.goto(reader.add("/b"))
+    reader.expect_views(2)
+
+
+def test_an_application_that_moves_is_counted_by_address_without_its_fragment(reader: Reader) -> None:
+    page = reader.open("/ung-dung")
+    reader.expect_views(1)
+    page.evaluate("history.pushState({}, '', '/ung-dung/hai'); document.title = 'Hai'")
+    reader.expect_views(2)
+    page.evaluate("history.pushState({}, '', '/ung-dung/hai#muc'); location.hash = 'khac'")
+    reader.expect_views(2)
+    page.evaluate("history.go(-3)")
+    reader.expect_views(3)
+    views = reader.of_type("pageview")
+    assert [view["url"].rpartition("/")[2] for view in views] == ["ung-dung", "hai", "ung-dung"]
+    assert views[1]["title"] == "Hai"
+    assert [view["referrer"] for view in views[1:]] == [views[0]["url"], views[1]["url"]]
+
+
+AGAIN = "<script>onpageshow = (event) => { window.again = event.persisted }</script>"
+
+
+def go_back(page: Page) -> None:
+    """Back to a page that Chromium has kept. Playwright's own go_back waits for a load that there is not."""
+    page.evaluate("setTimeout(() => history.back())")
+    page.wait_for_function("window.again")
+
+
+def test_a_page_that_comes_back_from_the_cache_is_counted_again(reader: Reader) -> None:
+    page = reader.open("/mot", AGAIN)
+    reader.expect_views(1)
+    page.goto(reader.add("/hai"))
+    reader.expect_views(2)
+    reader.pause(0.7)
+    go_back(page)
+    reader.expect_views(3)
+
+
+def test_a_block_keeps_no_page_out_of_the_cache_and_is_live_when_it_comes_back(readers: Callable[..., Reader]) -> None:
+    reader, other = readers(), readers()
+    page = reader.open("/khoi", f"{AGAIN}<truycap-counter></truycap-counter>", "widget.js")
+    reader.expect_views(1)
+    page.locator("truycap-counter").get_by_text("Hôm nay").wait_for()
+    page.goto(reader.add("/hai"))
+    reader.expect_views(2)
+    go_back(page)
+    reader.expect_views(3)
+    other.open("/khac")
+    online = page.locator("truycap-counter [part=online] dd")
+    reader.wait_until(lambda: online.text_content() == "2", "the block is live")
+
+
+def test_a_prerendered_page_is_counted_when_it_is_shown(reader: Reader, tmp_path: Path) -> None:
+    # Chromium prerenders nothing in a tab that is driven from outside, so this one goes its way by itself.
+    target = reader.add("/sau", "<script>fetch(`/prerendering?${document.prerendering}`)</script>")
+    rules = json.dumps({"prerender": [{"urls": [target], "eagerness": "immediate"}]})
+    goes = f"<script>setTimeout(() => {{ location.href = '{target}' }}, 5000)</script>"
+    source = reader.add("/truoc", f'<script type="speculationrules">{rules}</script>{goes}')
+    command = [executable(), "--headless=new", *QUIET, f"--user-data-dir={tmp_path}", f"--user-agent={PERSON}", source]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: "/prerendering?true" in reader.portal.asked, "it is prerendered", 20)
+            wait_until(lambda: reader.counts()["pageviews"]["total"] == 1, "the first page is counted")
+            time.sleep(1)
+            assert reader.item("/sau")["views"] == 0
+            wait_until(lambda: reader.item("/sau")["views"] == 1, "the second page is counted", 15)
+            time.sleep(1)
+            assert reader.counts()["pageviews"]["total"] == 2
+        finally:
+            process.terminate()
+    assert "/prerendering?false" not in reader.portal.asked
+
+
+def test_a_tab_in_the_background_is_counted_when_it_is_shown(reader: Reader) -> None:
+    # A headless browser shows all its tabs, so the page is told that it is hidden.
+    reader.context.add_init_script("Object.defineProperty(document, 'hidden', { get: () => !window.front })")
+    page = reader.open()
+    page.wait_for_function("window.truycap")
+    page.evaluate("history.pushState({}, '', '/bai/hai')")
+    reader.expect_views(0, visits=0)
+    page.evaluate("window.front = true; document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+    reader.expect_views(1)
+    assert reader.item("/bai/hai")["views"] == 1
+
+
+def test_it_pings_while_it_is_visible_and_leaves_when_it_is_closed(reader: Reader) -> None:
+    page = reader.context.new_page()
+    page.clock.install()
+    page.goto(reader.add())
+    reader.expect_views(1)
+    page.clock.fast_forward(61_000)
+    reader.wait_until(lambda: len(reader.of_type("ping")) == 1, "a ping")
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.clock.fast_forward(121_000)
+    assert len(reader.of_type("ping")) == 1
+    assert reader.counts()["online"]["total"] == 1
+    reader.pause(LEAVES)
+    page.close(run_before_unload=True)
+    wait_until(lambda: reader.counts()["online"]["total"] == 0, "nobody online")
+
+
+def test_what_was_not_acknowledged_is_sent_again_with_its_id_when_the_network_is_back(reader: Reader) -> None:
+    page = reader.open("/mang")
+    reader.expect_views(1)
+    reader.context.set_offline(True)
+    page.evaluate("history.pushState({}, '', '/mang/hai')")
+    reader.wait_until(lambda: page.evaluate(KEPT.replace("${site}", reader.site)), "an event is kept")
+    reader.context.set_offline(False)
+    reader.expect_views(2)
+    first, again = reader.of_type("pageview")[1:]
+    assert (first["id"], again["attempt"]) == (again["id"], 1)
+    assert page.evaluate(KEPT.replace("${site}", reader.site)) == []
+
+
+def test_of_an_event_whose_answer_was_lost_only_one_is_counted(reader: Reader) -> None:
+    page = reader.context.new_page()
+    lost: list[str] = []
+
+    def lose(route: object) -> None:
+        if not lost:
+            lost.append(route.fetch().text())  # type: ignore[attr-defined]
+            route.abort()  # type: ignore[attr-defined]
+        else:
+            route.continue_()  # type: ignore[attr-defined]
+
+    page.route("**/v1/events", lose)
+    page.goto(reader.add())
+    reader.wait_until(lambda: lost, "an answer is lost")
+    reader.wait_until(lambda: page.evaluate(KEPT.replace("${site}", reader.site) + "[0]?.due === true"), "it is due")
+    reader.pause(1)
+    page.reload()
+    reader.expect_views(2)
+    reader.wait_until(lambda: [event.get("attempt") for event in reader.of_type("pageview")].count(1) == 1, "a resend")
+    reader.expect_views(2)
+
+
+def test_at_most_fifty_wait_and_none_longer_than_a_day(reader: Reader) -> None:
+    page = reader.open()
+    reader.expect_views(1)
+    reader.context.set_offline(True)
+    page.evaluate("for (let i = 0; i < 60; i++) truycap.rate(1 + (i % 5), { item: `/bai/${i}` })")
+    kept = KEPT.replace("${site}", reader.site)
+    reader.wait_until(lambda: page.evaluate(f"{kept}.filter(({{ due }}) => due === true).length") == 50, "50 wait")
+    assert page.evaluate(f"{kept}[0].item") == "/bai/10"
+    older = f"JSON.stringify({kept}.map((event) => ({{ ...event, born: event.born - 864e5 }})))"
+    page.evaluate(f"localStorage['truycap-{reader.site}1'] = {older}")
+    reader.context.set_offline(False)
+    page.evaluate("truycap.rate(4, { item: '/bai/moi' })")
+    reader.wait_until(lambda: reader.item("/bai/moi")["rating"]["votes"] == 1, "the new vote")
+    assert page.evaluate(kept) == []
+    assert reader.item("/bai/59")["rating"]["votes"] == 0
+
+
+@pytest.mark.parametrize("header", ["sec-gpc", "dnt"])
+def test_who_asks_for_privacy_has_no_id(readers: Callable[..., Reader], header: str) -> None:
+    reader = readers(extra_http_headers={header: "1"})
+    name, value = ("globalPrivacyControl", "true") if header == "sec-gpc" else ("doNotTrack", "'1'")
+    reader.context.add_init_script(f"Object.defineProperty(Navigator.prototype, '{name}', {{ value: {value} }})")
+    page = reader.open("/a")
+    page.wait_for_function("window.truycap")
+    page.goto(reader.add("/b"))
+    reader.expect_views(2)
+    assert {event["visitor"] for event in reader.of_type("pageview")} == {""}
+    assert page.evaluate("Object.keys(localStorage)") == [f"truycap-{reader.site}1"]
+
+
+def test_where_storage_is_blocked_a_reader_is_one_visitor(reader: Reader) -> None:
+    denied = "throw new DOMException('denied', 'SecurityError')"
+    for name in ("localStorage", "sessionStorage"):
+        reader.context.add_init_script(f"Object.defineProperty(window, '{name}', {{ get() {{ {denied} }} }})")
+    page = reader.open("/a")
+    page.wait_for_function("window.truycap")
+    page.goto(reader.add("/b"))
+    reader.expect_views(2)
+    assert {event["visitor"] for event in reader.of_type("pageview")} == {""}
+
+
+def test_where_storage_is_full_it_counts_as_well(reader: Reader) -> None:
+    reader.open(
+        "/day", "<script>try { for (let n = 5e6; n >= 1; n /= 2) localStorage[n] = 'x'.repeat(n) } catch {}</script>"
+    )
+    reader.expect_views(1)
+
+
+def test_in_a_sandbox(reader: Reader) -> None:
+    inner = reader.add("/trong")
+    page = reader.context.new_page()
+    page.goto(reader.portal.add("/ngoai", f'<iframe sandbox="allow-scripts" src="{inner}"></iframe>'))
+    reader.expect_views(1)
+    assert reader.item("/trong")["views"] == 1
+
+
+def test_under_a_strict_policy_and_beside_broken_scripts(readers: Callable[..., Reader]) -> None:
+    reader = readers()
+    policy = f"default-src 'none'; script-src {reader.up.url}; connect-src {reader.up.url}"
+    body = "<truycap-counter></truycap-counter><truycap-views></truycap-views><truycap-rating></truycap-rating>"
+    page = reader.open("/chat", body, "widget.js", content_security_policy=policy)
+    reader.expect_views(1)
+    block = page.locator("truycap-counter")
+    block.get_by_text("Hôm nay").wait_for()
+    assert block.locator("b").evaluate("it => getComputedStyle(it).backgroundColor") == "rgb(11, 92, 173)"
+    page.locator("truycap-rating").get_by_role("radio").nth(4).click()
+    reader.wait_until(lambda: reader.item("/chat")["rating"]["points"] == 5, "the vote")
+    page.goto(reader.portal.add("/hong", "<script>window.onerror = () => true; null.broken</script>" + reader.script()))
+    reader.expect_views(2)
+    assert [text for text in reader.console if "Content Security Policy" in text] == []
+
+
+def test_two_tabs_are_one_visitor_and_one_stays_when_the_other_is_closed(reader: Reader) -> None:
+    first, second = reader.open("/a"), reader.open("/b")
+    reader.expect_views(2)
+    assert reader.counts()["online"]["total"] == 1
+    reader.pause(LEAVES)
+    first.close(run_before_unload=True)
+    wait_until(lambda: reader.counts()["online"]["total"] == 0, "a leave")
+    second.evaluate(
+        "document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"
+    )  # as it comes to the front
+    reader.wait_until(lambda: reader.counts()["online"]["total"] == 1, "still here")
+
+
+def test_applications_count_and_vote_by_themselves(reader: Reader) -> None:
+    page = reader.open("/ung-dung")
+    reader.expect_views(1)
+    reader.pause(1)
+    assert page.evaluate("truycap.pageview().then(({ status }) => status)") == 202
+    reader.expect_views(2)
+    assert page.evaluate("truycap.rate(5).then(({ ok }) => ok)")
+    assert page.evaluate("truycap.rate(3, { item: '/khac' }).then(({ ok }) => ok)")
+    reader.wait_until(lambda: reader.item("/khac")["rating"]["points"] == 3, "the vote")
+    assert reader.item("/ung-dung")["rating"]["points"] == 5
+
+
+def test_a_newer_vote_takes_the_place_of_one_that_waits(reader: Reader) -> None:
+    page = reader.open()
+    reader.expect_views(1)
+    reader.context.set_offline(True)
+    page.evaluate("truycap.rate(1)")
+    page.evaluate("truycap.rate(5)")
+    kept = KEPT.replace("${site}", reader.site)
+    reader.wait_until(
+        lambda: page.evaluate(f"{kept}.map(({{ due, score }}) => [due, score])") == [[True, 5]], "one vote waits"
+    )
+    reader.context.set_offline(False)
+    reader.wait_until(lambda: reader.item("/bai")["rating"]["points"] == 5, "the vote")
+
+
+def test_a_page_that_may_not_count_gets_one_line_that_says_why(reader: Reader) -> None:
+    url = reader.add("/la").replace("127.0.0.1", "localhost")
+    page = reader.context.new_page()
+    page.goto(url)
+    reader.wait_until(lambda: any("may not count" in text for text in reader.console), "a line")
+    reader.pause(0.5)
+    said = [text for text in reader.console if "Failed to load resource" not in text]
+    assert len(said) == 1
+    assert "'localhost' may not count" in said[0]
+    assert reader.counts()["pageviews"]["total"] == 0
+    assert page.evaluate(KEPT.replace("${site}", reader.site)) == []
