@@ -6,20 +6,26 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from services.api.cached import cached
-from services.api.labels import language_of, parse_lines
+from services.api.elements import json_ld, render_counter, render_rating, render_views
+from services.api.labels import ONLINE, VISITS, UnknownLineError, language_of, parse_lines
 from services.api.live import COUNTS_CACHE, public_site
-from services.api.render import json_ld, render_counter, render_html, render_rating, render_svg, render_views
+from services.api.render import Theme, render_badge, render_html, render_svg
 from services.api.snapshots import Snapshots
 from shared.events import item_of
 from shared.sites import Language, Sites
 
 HTML = "text/html; charset=utf-8"
+SVG = "image/svg+xml"
 _FRESH = "no-cache"  # an element is asked for each time, and answered with 304 where nothing changed
 Path = Annotated[str, Query(min_length=1, max_length=8192, description="The article's path, or its address.")]
 Tag = Annotated[str, Query(max_length=64, description="The page's language; the site's where it is not vi or en.")]
 Lines = Annotated[
     str, Query(max_length=256, description="The lines of the block, `online today total`; '' for the usual.")
 ]
+
+Chosen = Annotated[Language | None, Query(description="The language; the site's where none is said.")]
+Look = Annotated[Theme, Query(description="The theme, as the widget's.")]
+Number = Annotated[str, Query(max_length=256, description="The one line that the badge shows.")]
 
 
 def blocks(sites: Sites, snapshots: Snapshots) -> APIRouter:
@@ -60,17 +66,34 @@ def blocks(sites: Sites, snapshots: Snapshots) -> APIRouter:
         return cached(request, body, "application/ld+json", COUNTS_CACHE)
 
     @router.get("/counts.svg", summary="The block as a picture")
-    async def svg(request: Request, site: str, lang: Language | None = None) -> Response:
+    async def svg(
+        request: Request, site: str, lang: Chosen = None, theme: Look = "classic", lines: Lines = ""
+    ) -> Response:
         found = public_site(sites, site)
+        keys = parse_lines(lines)
         snapshot = await snapshots.counts(found)
-        picture = render_svg(snapshot.counts, lang or found.language)
-        return cached(request, picture.encode(), "image/svg+xml", COUNTS_CACHE)
+        picture = render_svg(snapshot.counts, lang or found.language, theme, keys)
+        return cached(request, picture.encode(), SVG, COUNTS_CACHE)
 
     @router.get("/counts.html", summary="The block for an iframe")
-    async def html(request: Request, site: str, lang: Language | None = None) -> Response:
+    async def html(
+        request: Request, site: str, lang: Chosen = None, theme: Look = "classic", lines: Lines = ""
+    ) -> Response:
         found = public_site(sites, site)
+        keys = parse_lines(lines)
         snapshot = await snapshots.counts(found)
-        page = render_html(snapshot.counts, lang or found.language)
+        page = render_html(snapshot.counts, lang or found.language, theme, keys)
         return cached(request, page.encode(), HTML, COUNTS_CACHE)
+
+    @router.get("/badge.svg", summary="One number as a picture")
+    async def badge(
+        request: Request, site: str, lang: Chosen = None, theme: Look = "classic", line: Number = "total"
+    ) -> Response:
+        found = public_site(sites, site)
+        if line not in (*ONLINE, *VISITS):
+            raise UnknownLineError(line)
+        snapshot = await snapshots.counts(found)
+        picture = render_badge(snapshot.counts, lang or found.language, theme, line)
+        return cached(request, picture.encode(), SVG, COUNTS_CACHE)
 
     return router

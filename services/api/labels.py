@@ -77,7 +77,7 @@ class UnknownLineError(TruycapError):
     status = 422
 
     def __init__(self, line: str) -> None:
-        super().__init__(f"lines: {line[:40]!r} is unknown; there are {', '.join((*ONLINE, *VISITS))}.")
+        super().__init__(f"The line {line[:40]!r} is unknown; there are {', '.join((*ONLINE, *VISITS))}.")
 
 
 class Line(NamedTuple):

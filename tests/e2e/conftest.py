@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import pytest
@@ -136,8 +135,9 @@ def wait_until(
 
 
 @pytest.fixture(scope="session")
-def _numbers() -> Iterator[int]:
-    return count()
+def sites() -> Iterator[str]:
+    """The ids of `counting`, each to be used once."""
+    return (f"s{number}" for number in range(SITES))
 
 
 @pytest.fixture(scope="session")
@@ -147,11 +147,9 @@ def portal() -> Iterator[Portal]:
 
 
 @pytest.fixture
-def readers(
-    counting: Up, portal: Portal, chromium: Browser, _numbers: Iterator[int]
-) -> Iterator[Callable[..., Reader]]:
+def readers(counting: Up, portal: Portal, chromium: Browser, sites: Iterator[str]) -> Iterator[Callable[..., Reader]]:
     """Makes readers of one site that no other test uses; what their pages threw fails the test."""
-    site = f"s{next(_numbers)}"
+    site = next(sites)
     made: list[Reader] = []
 
     def make(**options: Any) -> Reader:

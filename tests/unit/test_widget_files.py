@@ -5,8 +5,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from services.api.elements import render_counter, render_rating, render_views
 from services.api.labels import LINES, VISITS
-from services.api.render import render_counter, render_rating, render_views
 from shared.sites import Language
 
 NAME_BYTES = 12

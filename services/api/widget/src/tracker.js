@@ -85,8 +85,8 @@ const pageview = () => {
   const event = seen('pageview', { referrer: shown || page.referrer, title: page.title });
   if (page.hidden) return; // prerendered, or a tab in the background
   shown = event.url;
-  if (now() - tab[key + shown] < 1e3) return; // reloaded
-  tab[key + shown] = now();
+  if (now() - tab[shown] < 1e3) return; // reloaded
+  tab[shown] = now();
   return send(event);
 };
 const tick = () => {

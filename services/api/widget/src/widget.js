@@ -18,24 +18,23 @@ for (const name of ['counter', 'views', 'rating'])
         const root = this.attachShadow({ mode: 'open' });
         const option = (name) => this.getAttribute(name) || '';
         const url = `${base}v1/sites/${site}/`;
-        Promise.all([
-          fetch(
-            `${url + name}.html?lang=${this.lang || page.documentElement.lang}&lines=${option('lines')}&path=${
+        const get = async () => {
+          const answer = await fetch(
+            `${url + name}.html?lang=${option('lang') || page.documentElement.lang}&lines=${option('lines')}&path=${
               option('path') || location.pathname
             }`,
-          ),
-          import(`${base}w/${option('theme') || 'classic'}.js`),
-          import(`${base}w/${name}.js`),
-        ])
-          .then(async ([answer, theme, part]) => {
-            const html = await answer.text();
-            if (!answer.ok) throw html;
+          );
+          if (answer.ok) return answer.text();
+          throw await answer.text();
+        };
+        Promise.all([get(), import(`${base}w/${option('theme') || 'classic'}.js`), import(`${base}w/${name}.js`)])
+          .then(([html, theme, part]) => {
             const sheet = new CSSStyleSheet();
             root.adoptedStyleSheets = [sheet];
             root.innerHTML = html;
             sheet.replaceSync(part.css + theme.default);
             theme.roll?.(root);
-            part.default(root, url, answer.url, option('live') == 'false');
+            part.default(root, url, get, option('live') == 'false');
           })
           .catch(console.warn);
       }

@@ -2,7 +2,7 @@
 
 export const css = CSS;
 
-export default (root, url, address) => {
+export default (root, url, get) => {
   const stars = root.firstChild;
   const status = stars.lastChild;
   const key = url + stars.name;
@@ -15,12 +15,11 @@ export default (root, url, address) => {
     rated.hidden = !ok;
     unsaved.hidden = ok;
   };
-  const refresh = async () =>
-    (status.previousSibling.innerHTML = (await (await fetch(address)).text()).split(/<.?div>/)[1]);
+  const refresh = (html) => (status.previousSibling.innerHTML = html.split(/<.?div>/)[1]);
   stars.onchange = async ({ target: { value } }) => {
     store[key] = value;
     say((await truycap.rate(+value, { item: stars.name })).ok);
-    setTimeout(refresh, 1e3);
+    setTimeout(() => get().then(refresh, () => {}), 1e3);
   };
   if (store[key]) {
     stars.elements[store[key] - 1].checked = true;

@@ -2,11 +2,10 @@
 
 export const css = CSS;
 
-export default (root, url, address, still) => {
+export default (root, url, get, still) => {
   const number = root.querySelector('data');
-  const refresh = async () => {
-    if (!document.hidden) number.textContent = (await (await fetch(address)).text()).split(/[<>]/)[4];
-  };
+  const show = (html) => (number.textContent = html.split(/[<>]/)[4]);
+  const refresh = () => document.hidden || get().then(show, () => {});
   setTimeout(refresh, 2e3);
   if (!still) setInterval(refresh, 3e4);
 };
