@@ -7,17 +7,17 @@ from fastapi import APIRouter, Request, Response
 
 from services.api.cached import cached
 from services.api.labels import LABELS
-from services.api.render import template
+from services.api.render import THEMES, template
 from shared.errors import TruycapError
 from shared.sites import Sites
 
 _DEMO = "/demo"
-
-
-THEMES = ("classic", "minimal", "odometer")
+_THEMES = "/demo/themes"
 
 
 class NoPartError(TruycapError):
+    """An element asked for a theme that there is not."""
+
     code = "not_found"
     status = 404
 
@@ -77,6 +77,10 @@ def pages(sites: Sites, demo_site: str | None) -> APIRouter:
     async def front(request: Request) -> Response:
         return find(_DEMO).answer(request)
 
+    @router.get(_THEMES, summary="Every element of the widget in every theme")
+    async def themes(request: Request) -> Response:
+        return find(_THEMES).answer(request)
+
     @router.get(f"{_DEMO}/{{article}}", summary="Another article of the demo portal")
     async def article(request: Request, article: str) -> Response:
         return find(f"{_DEMO}/{article}").answer(request)
@@ -96,12 +100,13 @@ def _scripts() -> dict[str, Page]:
 
 
 def _demo(site: str) -> dict[str, Page]:
-    """The demo's pages by path: one for each article of the template."""
+    """The demo's pages by path: one for each article of the template, and the one of the themes."""
     demo = template("widget/demo.html.jinja")
     notes = {language: labels["demo"] for language, labels in LABELS.items()}
-    values = {"site": site, "notes": notes}
+    values = {"site": site, "notes": notes, "portal": template("widget/portal.html.jinja")}
     # The articles stand in the template alone; as a module it tells which there are.
-    paths = list(vars(demo.make_module({**values, "path": _DEMO}))["articles"])
-    return {
-        path: Page(demo.render(**values, path=path).encode(), "text/html; charset=utf-8", "no-cache") for path in paths
-    }
+    articles = vars(demo.make_module({**values, "path": _DEMO}))["articles"]
+    html = {path: demo.render(**values, path=path) for path in articles}
+    themes = template("widget/themes.html.jinja")
+    html[_THEMES] = themes.render(**values, path=_THEMES, articles=articles, themes=THEMES)
+    return {path: Page(text.encode(), "text/html; charset=utf-8", "no-cache") for path, text in html.items()}

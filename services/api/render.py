@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from jinja2 import Environment, StrictUndefined, Template
 
@@ -25,6 +25,7 @@ _BADGE = template("templates/badge.svg.jinja")
 
 Theme = Literal["classic", "minimal", "odometer"]
 """How the block and its badges look without JavaScript: as under the widget's theme of that name."""
+THEMES: tuple[Theme, ...] = get_args(Theme)
 
 _WIDTH = 220
 _MARGIN: Mapping[Theme, int] = {"classic": 12, "minimal": 8, "odometer": 8}

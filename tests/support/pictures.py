@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from services.api.pages import THEMES
+from services.api.render import THEMES
 from tests.e2e.conftest import Reader, launch
 from tests.support.counting import GOOGLEBOT, PERSON
 from tests.support.portal import Portal

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from httpx import ASGITransport, AsyncClient
+from markupsafe import escape
 
+from services.api.labels import ONLINE, VISITS
 from services.api.pages import pages
+from services.api.render import THEMES
 from shared.errors import UnknownSiteError
 from shared.sites import Site, Sites
 from shared.web import create_web
@@ -53,7 +56,7 @@ async def test_a_part_or_theme_that_there_is_not_is_404(client: AsyncClient) -> 
     assert answer.json()["error"]["message"] == "There is no 'fancy.js'; themes are classic, minimal, odometer."
 
 
-@pytest.mark.parametrize("path", ["/widget.js", "/demo"])
+@pytest.mark.parametrize("path", ["/widget.js", "/demo", "/demo/themes"])
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}'])
 async def test_what_the_browser_has_is_not_sent_again(client: AsyncClient, path: str, known: str) -> None:
     etag = (await client.get(path)).headers["etag"]
@@ -78,13 +81,34 @@ async def test_every_article_of_the_demo_is_a_page_of_its_own(client: AsyncClien
     assert len(links) == len(titles) >= 4
 
 
+async def test_the_page_of_themes_shows_every_element_in_every_theme_and_language(client: AsyncClient) -> None:
+    html = (await client.get("/demo/themes")).text
+    assert '<script async src="/widget.js" data-site="caobang"></script>' in html
+    for theme in THEMES:
+        for language in ("vi", "en"):
+            for element in ("truycap-counter", "truycap-views", "truycap-rating"):
+                assert html.count(f'<{element} theme="{theme}" lang="{language}"></{element}>') == 2
+        for piece in ("counts.svg?", "counts.html?", "badge.svg?line=total&amp;"):
+            address = f'src="/v1/sites/caobang/{piece}theme={theme}"'
+            assert address in html
+            assert str(escape(address)) in html
+    assert f'lines="{" ".join((*ONLINE, *VISITS))}"' in html
+
+
+async def test_the_page_of_themes_and_the_articles_link_to_each_other(client: AsyncClient) -> None:
+    assert '<a href="/demo/themes">Giao diện</a>' in (await client.get("/demo")).text
+    html = (await client.get("/demo/themes")).text
+    assert '<a href="/demo/themes" aria-current="page">' in html
+    assert '<a href="/demo">Trang chủ</a>' in html
+
+
 async def test_an_article_that_is_not_there_is_404(client: AsyncClient) -> None:
     answer = await client.get("/demo/khong-co")
     assert answer.status_code == 404
     assert answer.json() == {"error": {"code": "not_found", "message": "There is no /demo/khong-co here."}}
 
 
-@pytest.mark.parametrize("path", ["/demo", "/demo/khong-co"])
+@pytest.mark.parametrize("path", ["/demo", "/demo/themes", "/demo/khong-co"])
 async def test_without_a_demo_there_is_only_the_widget(path: str) -> None:
     async with client_of(None) as client:
         answer = await client.get(path)

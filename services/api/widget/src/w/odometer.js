@@ -7,7 +7,7 @@ export const roll = (root) =>
     let before = '';
     const paint = () => {
       const text = box.textContent;
-      reel.innerHTML = text.replace(/./g, (digit, at) => `<a ${digit == before[at] || 'class=new'}>${digit}</a>`);
+      reel.innerHTML = text.replace(/./g, (digit, at) => `<a${digit == before[at] ? '' : ' class=new'}>${digit}</a>`);
       before = text;
     };
     reel.ariaHidden = true;

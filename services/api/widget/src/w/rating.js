@@ -4,18 +4,18 @@ export const css = CSS;
 
 export default (root, url, get) => {
   const stars = root.firstChild;
-  const status = stars.lastChild;
+  const numbers = stars.lastChild;
   const key = url + stars.name;
   let store = {};
   try {
     store = localStorage;
   } catch {}
-  const [rated, unsaved] = status.children;
+  const [rated, unsaved] = numbers.previousSibling.children;
   const say = (ok) => {
     rated.hidden = !ok;
     unsaved.hidden = ok;
   };
-  const refresh = (html) => (status.previousSibling.innerHTML = html.split(/<.?div>/)[1]);
+  const refresh = (html) => (numbers.innerHTML = html.split(/<.?div>/)[1]);
   stars.onchange = async ({ target: { value } }) => {
     store[key] = value;
     say((await truycap.rate(+value, { item: stars.name })).ok);

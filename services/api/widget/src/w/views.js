@@ -6,6 +6,6 @@ export default (root, url, get, still) => {
   const number = root.querySelector('data');
   const show = (html) => (number.textContent = html.split(/[<>]/)[4]);
   const refresh = () => document.hidden || get().then(show, () => {});
-  setTimeout(refresh, 2e3);
+  setTimeout(refresh, 3e3);
   if (!still) setInterval(refresh, 3e4);
 };
