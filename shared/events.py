@@ -7,7 +7,7 @@ Untrusted input is decoded into `PageView`, `Rating`, `Ping` or `Leave`; only in
 import re
 import string
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
@@ -24,6 +24,8 @@ Url = Annotated[str, Meta(min_length=1, max_length=32_768)]
 Score = Annotated[int, Meta(ge=1, le=5)]
 Attempt = Annotated[int, Meta(ge=0, le=MAX_ATTEMPT)]
 VisitorId = Annotated[str, Meta(max_length=128)]
+Member = bool | Literal["true", "false", ""]
+"""Whether the reader is logged in; also as a page's attribute says it."""
 
 MAX_ITEM = 512
 """Characters of an item; what is longer is cut, so that made-up paths cannot fill the read model so fast."""
@@ -42,21 +44,22 @@ class PageView(msgspec.Struct, frozen=True, tag="pageview"):
     site: SiteId
     id: UUID
     url: Url
-    referrer: Annotated[str, Meta(max_length=4096)] = ""
+    referrer: Annotated[str, Meta(max_length=32_768)] = ""
     title: str = ""
     visitor: VisitorId = ""
-    member: bool = False
+    member: Member = False
     attempt: Attempt = 0
 
 
 class Rating(msgspec.Struct, frozen=True, tag="rating"):
-    """A vote of 1 to 5 on an item (the path of an article); voting again changes the vote."""
+    """A vote of 1 to 5 on an item (the path of an article); voting again changes the vote. voter: else the visitor."""
 
     site: SiteId
     id: UUID
     item: Url
     score: Score
     voter: VisitorId = ""
+    visitor: VisitorId = ""
     attempt: Attempt = 0
 
 
@@ -66,7 +69,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     site: SiteId
     url: Url
     visitor: VisitorId = ""
-    member: bool = False
+    member: Member = False
 
 
 class Leave(msgspec.Struct, frozen=True, tag="leave"):
@@ -75,7 +78,7 @@ class Leave(msgspec.Struct, frozen=True, tag="leave"):
     site: SiteId
     url: Url
     visitor: VisitorId = ""
-    member: bool = False
+    member: Member = False
 
 
 Event = PageView | Rating | Ping | Leave

@@ -1,6 +1,8 @@
 """The cold paths of the api that show the read model: what the elements show, and the block without JavaScript."""
 
+import re
 from typing import Annotated
+from urllib.parse import unquote
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -28,6 +30,18 @@ Look = Annotated[Theme, Query(description="The theme, as the widget's.")]
 Number = Annotated[str, Query(max_length=256, description="The one line that the badge shows.")]
 
 
+_LAST = re.compile(r"(?:^|&)path=(.*)")
+
+
+def article_of(query: str) -> str:
+    """The item of an element's request. Its path is the last parameter and stands as it does in an address bar.
+
+    So a `&`, a `+` or an escape in it belongs to the path. What has no slash was encoded like any other parameter.
+    """
+    path = found[1] if (found := _LAST.search(query)) else ""
+    return item_of(path if "/" in path else unquote(path))
+
+
 def blocks(sites: Sites, snapshots: Snapshots) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1/sites/{site}", tags=["counts"])
@@ -50,14 +64,15 @@ def blocks(sites: Sites, snapshots: Snapshots) -> APIRouter:
     @router.get("/views.html", summary="What <truycap-views> shows")
     async def views(request: Request, site: str, path: Path, lang: Tag = "") -> Response:
         found = public_site(sites, site)
-        item = await snapshots.item(found, item_of(path))
+        item = await snapshots.item(found, article_of(request.url.query))
         return element(request, render_views(item["views"], language_of(lang, found.language)))
 
     @router.get("/rating.html", summary="What <truycap-rating> shows")
     async def rating(request: Request, site: str, path: Path, lang: Tag = "") -> Response:
         found = public_site(sites, site)
-        item = await snapshots.item(found, item_of(path))
-        return element(request, render_rating(item["rating"], item_of(path), language_of(lang, found.language)))
+        article = article_of(request.url.query)
+        item = await snapshots.item(found, article)
+        return element(request, render_rating(item["rating"], article, language_of(lang, found.language)))
 
     @router.get("/rating.jsonld", summary="The rating for search engines, for pages that are written on a server")
     async def linked_data(request: Request, site: str, path: Path) -> Response:

@@ -93,10 +93,11 @@ def _scripts() -> dict[str, Page]:
     dist = resources.files("services.api").joinpath("widget/dist")
     paths = ["t.js", "widget.js", *(f"w/{file.name}" for file in dist.joinpath("w").iterdir())]
     cache_control = "public, max-age=300, stale-while-revalidate=3600"
-    return {
+    scripts = {
         path: Page(dist.joinpath(path).read_bytes(), "application/javascript; charset=utf-8", cache_control)
         for path in paths
     }
+    return scripts | {"w/.js": scripts[f"w/{THEMES[0]}.js"]}  # an element that names no theme
 
 
 def _demo(site: str) -> dict[str, Page]:

@@ -41,6 +41,7 @@ from shared.sites import Site, Sites
 _KINDS = {PageView: Kind.PAGEVIEW, Rating: Kind.RATING, Ping: Kind.PING, Leave: Kind.LEAVE}
 _decode = msgspec.json.Decoder(Event | list[Event]).decode
 _WEB = re.compile("https?://", re.IGNORECASE)
+_YES = (True, "true")
 _host = lru_cache(maxsize=4096)(host_of)
 _country = lru_cache(maxsize=16384)(country_code)
 
@@ -106,7 +107,7 @@ class Pipeline:
         return record(event, site, self._identify(event, request), request)
 
     def _identify(self, event: Event, request: Request) -> int:
-        tracker_id = event.voter if isinstance(event, Rating) else event.visitor
+        tracker_id = (event.voter or event.visitor) if isinstance(event, Rating) else event.visitor
         if tracker_id and not request.private:
             return from_tracker(event.site, tracker_id)
         return from_address(self._salt(request.time), event.site, request.address, request.agent)
@@ -164,7 +165,7 @@ def record(event: Event, site: Site, visitor: int, request: Request) -> StreamEv
             id=event.id.bytes,
             visitor=visitor,
             item=item_of(event.url),
-            member=event.member,
+            member=event.member in _YES,
             attempt=event.attempt,
             referrer="" if site.owns(referrer) or referrer == _host(event.url) else referrer,
             title=event.title[:MAX_TITLE],
@@ -192,7 +193,7 @@ def record(event: Event, site: Site, visitor: int, request: Request) -> StreamEv
         id=b"",
         visitor=visitor,
         item=item_of(event.url),
-        member=event.member,
+        member=event.member in _YES,
         agent=request.agent[:MAX_AGENT],
     )
 

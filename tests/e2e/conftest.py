@@ -24,7 +24,11 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SITES = 60
+SITES = 120
+FULL = """if (location.protocol == 'http:') for (const store of [localStorage, sessionStorage])
+  for (let size = 4e6; size >= 1; size = Math.floor(size / 2))
+    try { for (;;) store[Math.random()] = 'x'.repeat(size) } catch {}"""
+"""Fills a page's storage to the last byte."""
 
 
 def executable() -> str:

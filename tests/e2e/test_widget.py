@@ -5,17 +5,20 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from services.api.labels import LINES, ONLINE, VISITS, format_number, lines
 from shared.sites import Language
-from tests.e2e.conftest import Reader
+from tests.e2e.conftest import FULL, Reader
 from tests.support.portal import Portal
 from tests.support.truycap import Up
 
 BLOCK = "<truycap-counter></truycap-counter>"
+HIDE = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true });"
+CHANGED = "document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"
 
 
 def line(page: Page, key: str) -> Any:
@@ -50,13 +53,15 @@ class TestTheBlock:
         site = f"/v1/sites/{reader.site}"
         loaded = sorted(path for path in asked if path.startswith("/"))
         assert loaded == sorted(
-            ["/widget.js", "/v1/events", f"{site}/counter.html", "/w/counter.js", "/w/classic.js", f"{site}/live"]
+            ["/widget.js", "/v1/events", f"{site}/counter.html", "/w/counter.js", "/w/.js", f"{site}/live"]
         )
 
     def test_that_is_not_live_asks_once(self, reader: Reader) -> None:
         page = reader.open("/bai", '<truycap-counter live="false"></truycap-counter>', "widget.js")
         expect(line(page, "online")).to_be_visible()
-        assert streams(reader.up) == 0
+        reader.pause(1)
+        page.evaluate("url => new BroadcastChannel(url).postMessage({})", f"{reader.up.url}/v1/sites/{reader.site}/")
+        reader.wait_until(lambda: streams(reader.up) == 0, "no stream")
 
     @pytest.mark.parametrize(
         ("attributes", "labels"),
@@ -91,7 +96,13 @@ class TestTheBlock:
         expect(line(page, "total")).to_be_visible()
         page.evaluate("document.querySelector('aside').append(document.querySelector('truycap-counter'))")
         expect(line(page, "total")).to_be_visible()
-        assert streams(reader.up) == 1
+        reader.wait_until(lambda: streams(reader.up) == 1, "one stream")
+
+    def test_is_one_where_the_snippet_was_pasted_twice(self, reader: Reader) -> None:
+        page = reader.open("/bai", BLOCK + reader.script("widget.js"), "widget.js")
+        expect(line(page, "total")).to_have_text("1")
+        page.evaluate("history.pushState({}, '', '/bai/hai')")
+        reader.expect_views(2)
 
     @pytest.mark.parametrize("language", ["vi", "en"])
     def test_follows_the_servers_rule_and_format_when_numbers_change(self, reader: Reader, language: Language) -> None:
@@ -145,22 +156,18 @@ class TestLive:
         other.open("/c")
         for page in (first, second):
             expect(line(page, "online")).to_have_text("2")
-        assert streams(reader.up) == 1
-        first.close()
-        other.open("/d").close()
-        other.open("/d")
-        expect(line(second, "total")).to_have_text("2")
         reader.wait_until(lambda: streams(reader.up) == 1, "one stream")
-        expect(line(second, "online")).to_have_text("2")
+        first.close()
+        readers().open("/d")
+        expect(line(second, "total")).to_have_text("3")
+        reader.wait_until(lambda: streams(reader.up) == 1, "one stream")
 
     def test_hidden_pages_have_no_stream(self, reader: Reader) -> None:
         page = reader.open("/bai", BLOCK, "widget.js")
         reader.wait_until(lambda: streams(reader.up) == 1, "a stream")
-        hide = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true });"
-        changed = "document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"
-        page.evaluate(hide % "true" + changed)
+        page.evaluate(HIDE % "true" + CHANGED)
         reader.wait_until(lambda: streams(reader.up) == 0, "no stream")
-        page.evaluate(hide % "false" + changed)
+        page.evaluate(HIDE % "false" + CHANGED)
         reader.wait_until(lambda: streams(reader.up) == 1, "a stream again")
 
     @pytest.mark.parametrize("how", ["refused", "cut", "silent"])
@@ -185,8 +192,30 @@ class TestLive:
         reader, other = readers(), readers()
         reader.context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")
         page = reader.open("/bai", BLOCK, "widget.js")
+        expect(line(page, "online")).to_have_text("1")
+        for hidden in ("true", "false") * 5:
+            page.evaluate(HIDE % hidden + CHANGED)
         other.open("/khac")
         expect(line(page, "online")).to_have_text("2")
+        reader.wait_until(lambda: streams(reader.up) == 1, "one stream")
+
+    def test_looking_away_and_back_makes_it_ask_no_more_often(self, reader: Reader) -> None:
+        asked: list[str] = []
+
+        def refuse(route: Route) -> None:
+            asked.append(route.request.url)
+            route.abort()
+
+        reader.context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")
+        page = reader.context.new_page()
+        page.route(re.compile("/(live|counts)$"), refuse)
+        page.goto(reader.add("/bai", BLOCK, "widget.js"))
+        expect(line(page, "online")).to_be_visible()
+        for hidden in ("true", "false") * 10:
+            page.evaluate(HIDE % hidden + CHANGED)
+        asked.clear()
+        reader.pause(6)
+        assert len(asked) <= 16, asked
 
     def test_in_a_sandbox(self, readers: Callable[..., Reader]) -> None:
         reader, other = readers(), readers()
@@ -282,6 +311,21 @@ class TestTheRating:
         page = reader.open("/muc", '<truycap-rating path="/tin/mot"></truycap-rating>', "widget.js")
         page.get_by_role("radio").nth(4).click()
         reader.wait_until(lambda: reader.item("/tin/mot")["rating"]["points"] == 5, "the vote")
+
+    @pytest.mark.parametrize("path", ["/tin/a&b.html", "/tin/a+b.html", "/tin/a%26b%23c", "/tin/bài viết"])
+    def test_of_an_address_with_any_characters(self, reader: Reader, path: str) -> None:
+        page = reader.context.new_page()
+        elements = "<truycap-views></truycap-views><truycap-rating></truycap-rating>"
+        page.goto(reader.add(quote(path, safe="/&+%"), elements, "widget.js"))
+        page.get_by_role("radio").nth(3).click()
+        expect(page.locator("truycap-rating")).to_contain_text("4 trong 1 đánh giá")
+        expect(page.locator("truycap-views data")).to_have_text("1")
+
+    def test_where_storage_is_full(self, reader: Reader) -> None:
+        reader.context.add_init_script(FULL)
+        page = reader.open("/tin", "<truycap-rating></truycap-rating>", "widget.js")
+        page.get_by_role("radio").nth(2).click()
+        reader.wait_until(lambda: reader.item("/tin")["rating"]["points"] == 3, "the vote")
 
     def test_where_storage_is_blocked(self, reader: Reader) -> None:
         reader.context.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error() } })")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from services.api.blocks import blocks
+from services.api.blocks import article_of, blocks
 from services.api.snapshots import Snapshot, Snapshots
 from shared.sites import Site, Sites
 from shared.web import create_web
@@ -134,3 +134,18 @@ async def test_nothing_hostile_gets_through(client: AsyncClient, path: str, name
 @pytest.mark.parametrize(("site", "status"), [("hanoi", 404), ("closed", 403)])
 async def test_only_public_sites_are_shown(client: AsyncClient, path: str, site: str, status: int) -> None:
     assert (await client.get(f"{site}/{path}")).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("query", "item"),
+    [
+        ("lang=vi&lines=&path=/tin/a", "/tin/a"),
+        ("path=/tin/a", "/tin/a"),
+        ("lang=vi&path=/tin/a&b+c%26d", "/tin/a&b+c%26d"),
+        ("path=https://portal.example.vn/tin/a?x=1", "/tin/a"),
+        ("lang=vi&path=%2Ftin%2Fa", "/tin/a"),
+        ("lang=vi", "/"),
+    ],
+)
+def test_an_elements_path_is_the_last_parameter_as_it_stands(query: str, item: str) -> None:
+    assert article_of(query) == item

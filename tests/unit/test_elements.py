@@ -29,7 +29,7 @@ def test_the_element_has_all_its_lines_and_hides_what_says_nothing(language: Lan
         ("bots", "", labels["bots"], "8"),
         ("year", "", labels["year"], "700.123" if language == "vi" else "700,123"),
     ]
-    assert html.startswith(f"<b lang={language} part=title>{labels['title']}</b><dl lang={language}>")
+    assert html.startswith(f"<b lang={language}>{labels['title']}</b><dl lang={language}>")
 
 
 def test_views_are_a_number_and_a_word() -> None:

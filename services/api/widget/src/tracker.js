@@ -24,14 +24,15 @@ let anonymous = navigator.globalPrivacyControl || navigator.doNotTrack == 1;
 let store = {};
 let tab = {};
 try {
+  localStorage.length; // null in some apps' browsers
   tab = sessionStorage;
   store = localStorage;
 } catch {
   anonymous = 1;
 }
-const keep = (name, value) => {
+const keep = (name, value, where = store) => {
   try {
-    store[name] = value;
+    where[name] = value;
   } catch {} // full
 };
 
@@ -71,36 +72,38 @@ let shown;
 const visitor = () => {
   if (anonymous) return '';
   if (!fresh(store[key + 2])) {
-    keep(key, uuid());
     keep(key + 2, now());
+    keep(key, uuid());
   }
   return store[key];
 };
-const seen = (type, more) => ({ type, site, url: location.href.split('#')[0], member: member == 'true', visitor: visitor(), ...more });
+const seen = (type, more) => ({ site, member, type, url: location.href.split('#')[0], visitor: visitor(), ...more });
 
 /** Vote 1 to 5 on an item, the path of an article. */
 const rate = (score, more) =>
-  send(seen('rating', { score, item: location.pathname, voter: visitor(), ...more }));
+  send(seen('rating', { score, item: location.pathname, ...more }));
 const pageview = () => {
   const event = seen('pageview', { referrer: shown || page.referrer, title: page.title });
-  if (page.hidden) return; // prerendered, or a tab in the background
+  if (page.hidden) return (shown = 0); // prerendered, or a tab in the background
   shown = event.url;
-  if (now() - tab[shown] < 1e3) return; // reloaded
-  tab[shown] = now();
+  if (now() - tab[key + shown] < 1e3) return; // reloaded
+  keep(key + shown, now(), tab);
   return send(event);
 };
 const tick = () => {
   const event = seen('ping');
-  if (event.url != shown) pageview();
-  else if (!page.hidden) post(event).then(resend);
+  if (!shown) pageview();
+  else if (!page.hidden) post(event, (shown = event.url)).then(resend);
 };
+// An application sets the title after the address.
+const moved = () => setTimeout(() => seen().url == shown || pageview(), 99);
 
 const push = history.pushState;
 history.pushState = function (...change) {
   push.apply(this, change);
-  setTimeout(tick, 99); // an application sets the title after the address
+  moved();
 };
-addEventListener('popstate', tick);
+addEventListener('popstate', moved);
 addEventListener('visibilitychange', tick);
 addEventListener('pagehide', () => (shown &&= !post(seen('leave'))));
 addEventListener('online', tick);

@@ -9,34 +9,37 @@
 
 import { base, page, site } from './tracker.js';
 
-for (const name of ['counter', 'views', 'rating'])
-  customElements.define(
-    'truycap-' + name,
-    class extends HTMLElement {
-      connectedCallback() {
-        if (this.shadowRoot) return; // moved on its page
-        const root = this.attachShadow({ mode: 'open' });
-        const option = (name) => this.getAttribute(name) || '';
-        const url = `${base}v1/sites/${site}/`;
-        const get = async () => {
-          const answer = await fetch(
-            `${url + name}.html?lang=${option('lang') || page.documentElement.lang}&lines=${option('lines')}&path=${
-              option('path') || location.pathname
-            }`,
-          );
-          if (answer.ok) return answer.text();
-          throw await answer.text();
-        };
-        Promise.all([get(), import(`${base}w/${option('theme') || 'classic'}.js`), import(`${base}w/${name}.js`)])
-          .then(([html, theme, part]) => {
-            const sheet = new CSSStyleSheet();
-            root.adoptedStyleSheets = [sheet];
-            root.innerHTML = html;
-            sheet.replaceSync(part.css + theme.default);
-            theme.roll?.(root);
-            part.default(root, url, get, option('live') == 'false');
-          })
-          .catch(console.warn);
-      }
-    },
-  );
+for (const name of ['counter', 'views', 'rating']) {
+  try {
+    customElements.define(
+      'truycap-' + name,
+      class extends HTMLElement {
+        connectedCallback() {
+          if (this.shadowRoot) return; // moved on its page
+          const root = this.attachShadow({ mode: 'open' });
+          const option = (name) => this.getAttribute(name) || '';
+          const url = `${base}v1/sites/${site}/`;
+          const get = async () => {
+            const answer = await fetch(
+              `${url + name}.html?lang=${option('lang') || page.documentElement.lang}&lines=${option('lines')}&path=${
+                option('path') || location.pathname
+              }`,
+            );
+            if (answer.ok) return answer.text();
+            throw await answer.text();
+          };
+          Promise.all([get(), import(`${base}w/${option('theme')}.js`), import(`${base}w/${name}.js`)])
+            .then(([html, theme, part]) => {
+              const sheet = new CSSStyleSheet();
+              sheet.replaceSync(part.css + theme.default);
+              root.adoptedStyleSheets = [sheet];
+              root.innerHTML = html;
+              theme.roll?.(root);
+              part.default(root, url, get, option('live') == 'false');
+            })
+            .catch(console.warn);
+        }
+      },
+    );
+  } catch {} // pasted twice
+}

@@ -3,7 +3,7 @@
 
 export const css = CSS;
 
-export default (root, url, address, still) => {
+export default (root, url, get, still) => {
   const list = root.lastChild;
   // Which line is shown is the rule of labels.py.
   const show = ({ online, visits }) => {
@@ -14,20 +14,20 @@ export default (root, url, address, still) => {
       row.lastChild.textContent = number.toLocaleString(list.lang);
     }
   };
-  const channel = new BroadcastChannel(url);
-  channel.onmessage = ({ data }) => show(data);
+
+  // Both are closed while the page is hidden: a message would put it out of the back/forward cache.
+  let channel;
+  let end;
   const tell = (counts) => {
     show(counts);
-    channel.postMessage(counts);
+    channel?.postMessage(counts);
   };
-
   const lead = async () => {
     for (let pause = 1; !document.hidden; ) {
       await new Promise((done) => {
         const source = new EventSource(url + 'live');
-        const end = (source.onerror = () => done(source.close()));
+        source.onerror = end = () => done(source.close());
         const timer = setTimeout(end, 1e4); // a proxy may let the stream open and nothing through
-        addEventListener('visibilitychange', end);
         source.addEventListener('counts', ({ data }) => {
           clearTimeout(timer);
           tell(JSON.parse(data));
@@ -35,7 +35,7 @@ export default (root, url, address, still) => {
         });
       });
       if (document.hidden) break;
-      await new Promise((done) => setTimeout(done, 2e3 * pause * Math.random()));
+      await new Promise((done) => setTimeout((end = done), 2e3 * pause * Math.random()));
       pause += pause % 64; // doubled up to 64
       try {
         tell(await (await fetch(url + 'counts')).json());
@@ -44,10 +44,15 @@ export default (root, url, address, still) => {
     }
   };
   const begin = async () => {
+    end?.();
+    channel?.close();
+    if (document.hidden) return;
     try {
-      document.hidden || (await navigator.locks.request(url, lead));
+      channel = new BroadcastChannel(url);
+      channel.onmessage = ({ data }) => show(data);
+      await navigator.locks.request(url, lead);
     } catch {
-      lead(); // a page on plain http, or in a sandbox
+      lead(); // a page on plain http, in a sandbox, or where storage is blocked
     }
   };
   if (still) return;

@@ -17,8 +17,11 @@ export default (root, url, get) => {
   };
   const refresh = (html) => (numbers.innerHTML = html.split(/<.?div>/)[1]);
   stars.onchange = async ({ target: { value } }) => {
-    store[key] = value;
-    say((await truycap.rate(+value, { item: stars.name })).ok);
+    const answer = await truycap.rate(+value, { item: stars.name });
+    try {
+      store[key] = value;
+    } catch {} // full
+    say(answer.ok);
     setTimeout(() => get().then(refresh, () => {}), 1e3);
   };
   if (store[key]) {
