@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from services.api.labels import format_number
-from tests.e2e.conftest import Reader, launch
+from tests.browser.conftest import Reader, launch
 from tests.support.portal import Portal
 from tests.support.truycap import Up
 

@@ -36,10 +36,18 @@ async def test_nothing_is_lost_and_nothing_counted_twice() -> None:
     assert {result.spec.backend for result in results} == set(Backend)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=str)
 async def test_a_broken_guarantee_is_seen(sabotage: Sabotage) -> None:
     faults, said = SABOTAGES[sabotage]
-    spec = Spec("sabotage", Backend.HTTP, kills=0, faults=3 * len(faults), only=faults, sabotage=sabotage, quiet=12)
-    result = await run_apart(spec)
-    assert [line for line in result.violations if said in line], result.violations
+    found: list[str] = []
+    # What is broken shows where a fault strikes at the wrong moment: where other work fills the machine, not each time.
+    for attempt in range(3):
+        spec = Spec(
+            f"sabotage {attempt}", Backend.HTTP, 0, faults=3 * len(faults), only=faults, sabotage=sabotage, quiet=12
+        )
+        result = await run_apart(spec)
+        found += result.violations
+        if any(said in line for line in found):
+            return
+    pytest.fail(f"not seen in three runs: {found}")

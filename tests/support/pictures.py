@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from services.api.render import THEMES
-from tests.e2e.conftest import Reader, launch
+from tests.browser.conftest import Reader, launch
 from tests.support.counting import GOOGLEBOT, PERSON
 from tests.support.portal import Portal
 from tests.support.truycap import ROOT, Up

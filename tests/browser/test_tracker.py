@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from services.counter.enrich import OVERTAKEN_MS
-from tests.e2e.conftest import FULL, QUIET, Reader, executable, wait_until
+from tests.browser.conftest import FULL, QUIET, Reader, executable, wait_until
 from tests.support.counting import PERSON
 
 LEAVES = OVERTAKEN_MS / 1000 + 0.5

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.conftest import Reader
+from tests.browser.conftest import Reader
 from tests.support.counting import GOOGLEBOT
 from tests.support.truycap import ROOT, Up
 

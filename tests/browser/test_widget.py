@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from services.api.labels import LINES, ONLINE, VISITS, format_number, lines
 from shared.sites import Language
-from tests.e2e.conftest import FULL, Reader
+from tests.browser.conftest import FULL, Reader
 from tests.support.portal import Portal
 from tests.support.truycap import Up
 
