@@ -181,7 +181,7 @@ async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> tuple[int, str]:
 
     await app(asgi_scope, receive, send)
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-    if scope.path.startswith("/v1/") and not any(name == ANY_ORIGIN[0] for name, _ in headers):
+    if scope.path.startswith(("/v1/", "/w/")) and not any(name == ANY_ORIGIN[0] for name, _ in headers):
         headers.append(ANY_ORIGIN)  # errors too: a page may read why
     if scope.method == "HEAD":
         proto.response_empty(start["status"], headers)

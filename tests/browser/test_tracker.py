@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from services.commands.snippet import snippet
 from services.counter.enrich import OVERTAKEN_MS
 from tests.browser.conftest import FULL, QUIET, Reader, executable, wait_until
 from tests.support.counting import PERSON
@@ -303,6 +304,14 @@ def test_two_tabs_are_one_visitor_and_one_stays_when_the_other_is_closed(reader:
     wait_until(lambda: reader.counts()["online"]["total"] == 0, "a leave")
     second.evaluate(CHANGED)  # as it comes to the front
     reader.wait_until(lambda: reader.counts()["online"]["total"] == 1, "still here")
+
+
+def test_a_page_without_javascript_is_counted_under_its_own_path(readers: Callable[..., Reader]) -> None:
+    reader = readers(java_script_enabled=False)
+    page = reader.context.new_page()
+    page.goto(reader.portal.add("/khong/co", snippet(reader.site, reader.up.url)))
+    reader.expect_views(1)
+    assert reader.item("/khong/co")["views"] == 1
 
 
 def test_applications_count_and_vote_by_themselves(reader: Reader) -> None:

@@ -307,6 +307,14 @@ class TestTheRating:
         linked = page.locator("head script[type='application/ld+json']").text_content() or ""
         assert '"ratingValue": 2.0' in linked
 
+    def test_stays_with_the_article_that_it_was_made_for(self, reader: Reader) -> None:
+        page = reader.open("/art/1", "<truycap-rating></truycap-rating>", "widget.js")
+        expect(page.get_by_role("radio")).to_have_count(5)
+        page.evaluate("history.pushState({}, '', '/art/2')")
+        page.get_by_role("radio").nth(4).click()
+        expect(page.locator("truycap-rating")).to_contain_text("5 trong 1 đánh giá")
+        assert reader.item("/art/1")["rating"]["points"] == 5
+
     def test_of_another_article_than_the_page(self, reader: Reader) -> None:
         page = reader.open("/muc", '<truycap-rating path="/tin/mot"></truycap-rating>', "widget.js")
         page.get_by_role("radio").nth(4).click()

@@ -19,15 +19,14 @@ for (const name of ['counter', 'views', 'rating']) {
           const root = this.attachShadow({ mode: 'open' });
           const option = (name) => this.getAttribute(name) || '';
           const url = `${base}v1/sites/${site}/`;
-          const get = async () => {
-            const answer = await fetch(
-              `${url + name}.html?lang=${option('lang') || page.documentElement.lang}&lines=${option('lines')}&path=${
-                option('path') || location.pathname
-              }`,
-            );
-            if (answer.ok) return answer.text();
-            throw await answer.text();
-          };
+          const address = `${url + name}.html?lang=${option('lang') || page.documentElement.lang}&lines=${option('lines')}&path=${
+            option('path') || location.pathname
+          }`;
+          const get = () =>
+            fetch(address).then(async (answer) => {
+              if (answer.ok) return answer.text();
+              throw await answer.text();
+            });
           Promise.all([get(), import(`${base}w/${option('theme')}.js`), import(`${base}w/${name}.js`)])
             .then(([html, theme, part]) => {
               const sheet = new CSSStyleSheet();
