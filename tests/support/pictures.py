@@ -54,7 +54,7 @@ def take_themes(up: Up, portal: Portal, browser: Browser) -> None:
             for rating in page.locator("truycap-rating").all():
                 expect(rating.get_by_role("radio")).to_have_count(5)
             page.locator("truycap-rating").first.get_by_role("radio").nth(3).click()
-            reader.pause(2.5)
+            reader.pause(4)
             page.screenshot(path=PICTURES / f"{theme}{'-dark' if scheme == 'dark' else ''}.png", full_page=True)
             page.close()
     reader.context.close()
