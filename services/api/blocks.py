@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.api.cached import cached
 from services.api.elements import json_ld, render_counter, render_rating, render_views
-from services.api.labels import ONLINE, VISITS, UnknownLineError, language_of, parse_lines
+from services.api.labels import check_line, language_of, parse_lines
 from services.api.live import COUNTS_CACHE, public_site
 from services.api.render import Theme, render_badge, render_html, render_svg
 from services.api.snapshots import Snapshots
@@ -105,8 +105,7 @@ def blocks(sites: Sites, snapshots: Snapshots) -> APIRouter:
         request: Request, site: str, lang: Chosen = None, theme: Look = "classic", line: Number = "total"
     ) -> Response:
         found = public_site(sites, site)
-        if line not in (*ONLINE, *VISITS):
-            raise UnknownLineError(line)
+        check_line(line)
         snapshot = await snapshots.counts(found)
         picture = render_badge(snapshot.counts, lang or found.language, theme, line)
         return cached(request, picture.encode(), SVG, COUNTS_CACHE)

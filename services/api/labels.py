@@ -105,12 +105,17 @@ def format_average(average: float, language: Language) -> str:
     return f"{average:.1f}".replace(".", _POINTS[language])
 
 
+def check_line(key: str) -> None:
+    """UnknownLineError where there is no line of this name."""
+    if key not in ONLINE and key not in VISITS:
+        raise UnknownLineError(key)
+
+
 def parse_lines(text: str) -> tuple[str, ...]:
     """The keys in `online today total`, each once; LINES where there are none. UnknownLineError for any other word."""
     keys = tuple(dict.fromkeys(text.replace(",", " ").split()))
     for key in keys:
-        if key not in ONLINE and key not in VISITS:
-            raise UnknownLineError(key)
+        check_line(key)
     return keys or LINES
 
 

@@ -232,16 +232,22 @@ def test_at_most_fifty_wait_and_none_longer_than_a_day(reader: Reader) -> None:
     assert reader.item("/bai/59")["rating"]["votes"] == 0
 
 
-@pytest.mark.parametrize("header", ["sec-gpc", "dnt"])
-def test_who_asks_for_privacy_has_no_id(readers: Callable[..., Reader], header: str) -> None:
-    reader = readers(extra_http_headers={header: "1"})
-    name, value = ("globalPrivacyControl", "true") if header == "sec-gpc" else ("doNotTrack", "'1'")
-    reader.context.add_init_script(f"Object.defineProperty(Navigator.prototype, '{name}', {{ value: {value} }})")
+def read_two_pages_without_an_id(reader: Reader) -> Page:
+    """Two page views of one visit, though the pages say nothing of who reads."""
     page = reader.open("/a")
     page.wait_for_function("window.truycap")
     page.goto(reader.add("/b"))
     reader.expect_views(2)
     assert {event["visitor"] for event in reader.of_type("pageview")} == {""}
+    return page
+
+
+@pytest.mark.parametrize("header", ["sec-gpc", "dnt"])
+def test_who_asks_for_privacy_has_no_id(readers: Callable[..., Reader], header: str) -> None:
+    reader = readers(extra_http_headers={header: "1"})
+    name, value = ("globalPrivacyControl", "true") if header == "sec-gpc" else ("doNotTrack", "'1'")
+    reader.context.add_init_script(f"Object.defineProperty(Navigator.prototype, '{name}', {{ value: {value} }})")
+    page = read_two_pages_without_an_id(reader)
     assert page.evaluate("Object.keys(localStorage)") == [f"truycap-{reader.site}1"]
 
 
@@ -249,11 +255,7 @@ def test_where_storage_is_blocked_a_reader_is_one_visitor(reader: Reader) -> Non
     denied = "throw new DOMException('denied', 'SecurityError')"
     for name in ("localStorage", "sessionStorage"):
         reader.context.add_init_script(f"Object.defineProperty(window, '{name}', {{ get() {{ {denied} }} }})")
-    page = reader.open("/a")
-    page.wait_for_function("window.truycap")
-    page.goto(reader.add("/b"))
-    reader.expect_views(2)
-    assert {event["visitor"] for event in reader.of_type("pageview")} == {""}
+    read_two_pages_without_an_id(reader)
 
 
 def test_where_there_is_no_storage_at_all(reader: Reader) -> None:
