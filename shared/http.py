@@ -99,7 +99,7 @@ class Routes:
             return path, handler
         for prefix, suffix, handler in self.prefixed:
             if path.startswith(prefix) and path.endswith(suffix):
-                return f"{prefix}{{}}{suffix}", handler
+                return f"{prefix}{{site}}{suffix}", handler
         return None
 
 

@@ -6,10 +6,9 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from shared import log
+from shared import exposition, log
 from shared.errors import TruycapError, error_body
 
 Check = Callable[[], Awaitable[str | None]]
@@ -73,7 +72,7 @@ def _health(checks: Mapping[str, Check]) -> APIRouter:
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics_page() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition.page(), media_type=exposition.CONTENT_TYPE)
 
     return router
 

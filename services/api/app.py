@@ -1,5 +1,6 @@
 """The api service: its parts put together."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from services.api.live import Live
 from services.api.pages import pages
 from services.api.snapshots import Snapshots
 from services.api.stats import stats
+from services.api.watch import watch
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, LazyStore
 from shared.clock import wall_clock_ms
@@ -36,6 +38,8 @@ class Api:
         self._redis = shared_redis.client(settings.redis_url, timeout=_REDIS_SECONDS)
         self._store = LazyStore(lambda: ClickHouse.connect(settings.clickhouse_dsn))
         self._snapshots = Snapshots(self._redis, sites, now_ms)
+        self._now_ms = now_ms
+        self._watch: asyncio.Task[None] | None = None
         self._live = Live(sites, self._snapshots)
         self.routers: list[APIRouter] = [
             blocks(sites, self._snapshots),
@@ -50,6 +54,7 @@ class Api:
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
         await self._snapshots.start()
+        self._watch = asyncio.create_task(watch(self._redis, self._settings.shards, self._now_ms), name="watch")
 
     async def drain(self) -> None:
         """End the open streams, so that the server can stop."""
@@ -57,6 +62,8 @@ class Api:
 
     async def stop(self) -> None:
         await self._snapshots.stop()
+        if self._watch:
+            self._watch.cancel()
         await within(CLOSING_SECONDS, self._redis.aclose(), self._store.close())
 
     async def ready(self) -> str | None:

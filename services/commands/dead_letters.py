@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from services.counter.dead_letters import letters, replay
-from services.counter.delivery import until_counted
 from services.stores import Stores
+from shared.delivery import until_counted
 from shared.streams import EntryId
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from services.counter.delivery import read_delivery, until_counted
 from services.importer.access_log import Dropped, Reason, events, read_lines, salt_of
 from services.importer.publish import ENTRY_EVENTS, publish
 from services.stores import Stores
+from shared.delivery import read_delivery, until_counted
 from shared.errors import SaidError
 from shared.events import StreamEvent
 

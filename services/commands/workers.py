@@ -3,11 +3,13 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from shared import log
+from shared import exposition, log
 from shared.ending import LAST_SECONDS, STOP_SIGNALS
 from shared.errors import SaidError, SetupError
 from shared.serve import check_port
@@ -28,21 +30,30 @@ async def run_workers(command: str, host: str, port: int, workers: int) -> None:
     """Keep `workers` processes of `truycap <command>` running until a signal comes."""
     check_port(host, port)
     arguments = [command, "--host", host, "--port", str(port), WORKER_OF, str(os.getpid())]
+    with TemporaryDirectory(prefix="truycap-metrics-") as folder:
+        await _keep_all(partial(_keep, arguments, folder), workers)
+
+
+async def _keep_all(keep: Callable[[asyncio.Event], Awaitable[int | None]], workers: int) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    keepers = [asyncio.create_task(_keep(arguments, stop)) for _ in range(workers)]
+    keepers = [asyncio.ensure_future(keep(stop)) for _ in range(workers)]
     await asyncio.wait([asyncio.create_task(stop.wait()), *keepers], return_when=asyncio.FIRST_COMPLETED)
     stop.set()  # also where a keeper could not start a process at all: gather raises why
     if SetupError.exit_code in await asyncio.gather(*keepers):
         raise SaidError(SetupError.exit_code)
 
 
-async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> int | None:
-    """The exit code with which the last process ended of its own, None where it was stopped."""
+async def _keep(arguments: Sequence[str], metrics: str, stop: asyncio.Event) -> int | None:
+    """Start a process again and again; metrics: the folder of all workers' metrics.
+
+    The exit code with which the last process ended of its own, None where it was stopped.
+    """
+    environment = os.environ | {exposition.FOLDER: metrics}
     while not stop.is_set():
-        process = await asyncio.create_subprocess_exec(*PROGRAM, *arguments, start_new_session=True)
+        process = await asyncio.create_subprocess_exec(*PROGRAM, *arguments, env=environment, start_new_session=True)
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -58,6 +69,7 @@ async def _keep(arguments: Sequence[str], stop: asyncio.Event) -> int | None:
         if process.returncode == SetupError.exit_code:
             stop.set()  # it has said what must be set right; another try would say the same
             return process.returncode
+        exposition.forget(process.pid, metrics)
         logger.error("a worker ended and is started again", pid=process.pid, exit_code=process.returncode)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _RESTART_SECONDS)

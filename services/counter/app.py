@@ -7,10 +7,11 @@ import time
 from faststream import FastStream
 from faststream.redis import RedisBroker
 
+from services.counter.room import watch_room
 from services.counter.session import ShardCounter
 from shared import log
 from shared import redis as shared_redis
-from shared.clickhouse import ClickHouse
+from shared.clickhouse import ClickHouse, LazyStore
 from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, GIVING_UP_SECONDS, within
 from shared.schema import check_migrated
 from shared.settings import Settings
@@ -41,6 +42,9 @@ class Counter:
         )
         self.application = FastStream(self._broker, logger=None, after_startup=[self._start_shards])
         self._stores: list[ClickHouse] = []
+        # A connection of its own: what it asks must not keep a shard waiting.
+        self._room = LazyStore(lambda: ClickHouse.connect(settings.clickhouse_dsn))
+        self._watching: asyncio.Task[None] | None = None
         self._shards: list[ShardCounter] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -52,11 +56,13 @@ class Counter:
 
     async def stop(self) -> None:
         """Finish the batches at hand, release the shards, close."""
+        if self._watching:
+            self._watching.cancel()
         for shard in self._shards:
             shard.stop()
         # What ended by an error has been raised by `failed` already.
         await within(BATCHES_SECONDS, *(task for task in self._tasks if not task.done()))
-        stores = [store.close() for store in self._stores]
+        stores = [self._room.close(), *(store.close() for store in self._stores)]
         await within(CLOSING_SECONDS, self.application.stop(), self._redis.aclose(), *stores)
 
     async def failed(self) -> None:
@@ -87,3 +93,4 @@ class Counter:
             shard = ShardCounter(self._broker, self._redis, store, self._sites, number, ceiling=ceiling)
             self._shards.append(shard)
             self._tasks.append(asyncio.create_task(shard.run(force=self._alone), name=f"shard-{number}"))
+        self._watching = asyncio.create_task(watch_room(self._room), name="room")

@@ -23,7 +23,7 @@ async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Iterable[Com
     for command in commands:
         words.append(len(command))
         words.extend(command)
-    with metrics.APPLY_SECONDS.time():
+    with metrics.APPLY_SECONDS.labels(str(batch.shard)).time():
         # Not EVALSHA: after a restart Redis would not know the script, on the one path that must work.
         acknowledged = await redis.eval(_SCRIPT, 2, events_key(batch.shard), epoch_key(batch.shard), *words)
     if acknowledged == -1:

@@ -67,11 +67,11 @@ class BatchCounter:
 
 def _measure(batch: Batch, outcome: Outcome, dead_level: int) -> None:
     shard = str(batch.shard)
-    metrics.BATCH_EVENTS.observe(len(batch.events))
+    metrics.BATCH_EVENTS.labels(shard).observe(len(batch.events))
     metrics.COUNTED.labels(shard).inc(len(outcome.rows) + outcome.presence_only)
     for _, reason in outcome.rejected:
         metrics.REJECTED.labels(shard, reason).inc()
     for letter in outcome.dead:
         metrics.DEAD.labels(shard, letter.reason).inc(letter.content.n)
     metrics.DEAD_LEVEL.labels(shard).set(dead_level / LETTER)
-    metrics.VISIBLE_SECONDS.observe(max(0.0, time.time() - batch.entries[0].id.ms / 1000))
+    metrics.VISIBLE_SECONDS.labels(shard).observe(max(0.0, time.time() - batch.entries[0].id.ms / 1000))

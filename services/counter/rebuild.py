@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from services.counter.changes import Command, parts
-from services.counter.delivery import counted_up_to, read_delivery
 from services.counter.lease import FencedError, epoch_key, taken_over
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time
+from shared.delivery import counted_up_to, read_delivery
 from shared.errors import TruycapError
 from shared.readmodel import (
     VISIT_MS,

@@ -21,6 +21,7 @@ class PatientStore:
     def __init__(self, store: ClickHouse, shard: int) -> None:
         self._store = store
         self._shard = shard
+        self._insert_seconds = metrics.INSERT_SECONDS.labels(str(shard))
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         async for attempt in self._attempts():
@@ -37,7 +38,7 @@ class PatientStore:
     ) -> bool:
         """The same for an insert, which guard is asked before."""
         await guard()
-        with metrics.INSERT_SECONDS.time():
+        with self._insert_seconds.time():
             return await self._once(self._store.insert(table, columns, settings))
 
     async def insert(
@@ -45,7 +46,7 @@ class PatientStore:
     ) -> None:
         """guard is asked before every attempt: after a long outage the shard may be somebody else's."""
         async for attempt in self._attempts():
-            with attempt, metrics.INSERT_SECONDS.time():
+            with attempt, self._insert_seconds.time():
                 await guard()
                 await self._store.insert(table, columns, settings)
 

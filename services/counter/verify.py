@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from services.counter.delivery import Delivery, counted_up_to, parse_delivery, read_delivery
 from services.counter.truth import ROLL_UPS, Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries
+from shared.delivery import Delivery, counted_up_to, parse_delivery, read_delivery
 from shared.readmodel import counts_key, ratings_key, views_key, votes_key
 from shared.sites import Sites
 from shared.streams import delivery_key

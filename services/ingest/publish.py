@@ -44,6 +44,8 @@ class Publisher:
         self._wake = asyncio.Event()
         self._stopping = False
         self._accepted = metrics.ACCEPTED.labels(str(shard))
+        self._sizes = metrics.GROUP_EVENTS.labels(str(shard))
+        self._seconds = metrics.GROUP_SECONDS.labels(str(shard))
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"publish-{shard}")
 
     def publish(self, events: Sequence[StreamEvent]) -> asyncio.Future[None]:
@@ -102,7 +104,7 @@ class Publisher:
     async def _commit(self, group: list[Waiting]) -> None:
         events = [event for waiting in group for event in waiting.events]
         try:
-            with metrics.GROUP_SECONDS.time():
+            with self._seconds.time():
                 waited = asyncio.get_running_loop().time() - group[0].since
                 async with asyncio.timeout(max(LEAST_SECONDS, COMMIT_SECONDS - waited)):
                     await append(self._redis, self._shard, events)
@@ -118,7 +120,7 @@ class Publisher:
             self._waiting = []
             return
         self._accepted.inc(len(events))
-        metrics.GROUP_EVENTS.observe(len(events))
+        self._sizes.observe(len(events))
         self._settle(group, None)
 
     def _settle(self, group: list[Waiting], error: str | None) -> None:

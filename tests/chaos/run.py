@@ -16,7 +16,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 import shared.redis
-from services.counter.delivery import read_delivery
+from shared.delivery import read_delivery
 from tests.chaos.check import violations
 from tests.chaos.faults import Fault, faults
 from tests.chaos.ledger import Ledger

@@ -6,11 +6,11 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from services.commands.dead_letters import list_letters, replay_letters
-from services.counter.delivery import read_delivery
 from services.counter.rebuild import Rebuilder
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
+from shared.delivery import read_delivery
 from shared.sites import Sites
 from shared.streams import append
 from tests.support.counting import (

@@ -12,10 +12,10 @@ from services.counter import consume, resent
 from services.counter.app import Counter
 from services.counter.apply import apply as real_apply
 from services.counter.batch import Batch
-from services.counter.delivery import read_delivery
 from services.counter.lease import LEASE_MS, FencedError, Lease
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
+from shared.delivery import read_delivery
 from shared.sites import Site, Sites
 from shared.streams import GROUP, Entry, append, dead_key, ensure_group, events_key
 from tests.support.counting import (

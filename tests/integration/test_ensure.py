@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 
 import shared.redis
 from services.counter.batch import Batch
-from services.counter.delivery import read_delivery
 from services.counter.recover import pending_batch
 from services.counter.rows import Row
 from services.counter.store import PatientStore
 from services.counter.truth import ROLL_UPS
 from services.counter.write import write
 from shared.clickhouse import ClickHouse
+from shared.delivery import read_delivery
 from shared.errors import StoreError
 from shared.events import StreamEvent
 from shared.schema import migrate

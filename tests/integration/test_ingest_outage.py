@@ -16,8 +16,8 @@ import pytest
 from redis.asyncio import Redis
 
 import shared.redis
-from services.counter.delivery import read_delivery
 from services.ingest.publish import MAX_WAITING, Publisher
+from shared.delivery import read_delivery
 from shared.errors import SetupError
 from shared.events import MAX_EVENTS, StreamEvent
 from tests.support.ingest import URL, ingest_client, ping, raw, stored, view

@@ -11,10 +11,10 @@ from rich.console import Console
 from services.commands.care import run_rebuild, run_verify
 from services.counter import consume
 from services.counter.apply import apply as real_apply
-from services.counter.delivery import read_delivery
 from services.counter.rebuild import DoubledRowsError, LostEventsError
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
+from shared.delivery import read_delivery
 from shared.streams import append
 from tests.support.counting import (
     GOOGLEBOT,

@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 from services.counter import resent
 from services.counter.ceiling import LETTER, DeadLetterCeilingError
 from services.counter.dead_letters import letters, replay
-from services.counter.delivery import read_delivery
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
+from shared.delivery import read_delivery
 from shared.events import StreamEvent
 from shared.streams import append, dead_key, delivery_key, encode_entry, events_key
 from tests.support.counting import (

@@ -2,10 +2,10 @@
 
 from redis.asyncio import Redis
 
-from services.counter.delivery import read_delivery
 from services.counter.resent import LATE_MS, RECENT_MS, RecentIds
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
+from shared.delivery import read_delivery
 from shared.events import StreamEvent
 from shared.streams import delivery_key, encode_entry, events_key
 from tests.support.counting import counting, differences, event_id, pageview, settings, until_counted

@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 
 from services.api.snapshots import Snapshots
 from services.counter.app import Counter
-from services.counter.delivery import read_delivery
 from services.counter.verify import verify
 from shared.clickhouse import Queries
 from shared.clock import wall_clock_ms
+from shared.delivery import read_delivery
 from shared.events import Kind, Source, StreamEvent
 from shared.settings import Settings
 from shared.sites import Site, Sites

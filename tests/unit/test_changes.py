@@ -6,8 +6,8 @@ import pytest
 
 from services.counter.batch import Batch
 from services.counter.changes import Command, changes, presence_changes, reader_changes
-from services.counter.delivery import parse_delivery
 from services.counter.enrich import Seen, State
+from shared.delivery import parse_delivery
 from shared.events import Source, StreamEvent
 from shared.readmodel import ONLINE_MS, VISIT_MS, Presence, visitor_member
 from shared.streams import EntryId, encode_entry
