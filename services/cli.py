@@ -15,7 +15,7 @@ from cyclopts.exceptions import CycloptsError
 from rich.console import Console
 
 from shared import ending, log
-from shared.errors import SaidError, TruycapError
+from shared.errors import SaidError, TruycapError, described
 from shared.settings import load_settings
 
 app = App(
@@ -53,7 +53,7 @@ def up(*, host: Host = "127.0.0.1", port: Port = 8000, data: Data = Path("data")
     from services.commands.up import announce
     from services.embedded.app import up as run_up
 
-    _run(run_up(host, port, data, config, lambda folder, site: announce(host, port, folder, site)))
+    _run(run_up(host, port, data, config, lambda folder, site: announce(host, port, folder, site)), "up")
 
 
 @app.command
@@ -63,9 +63,9 @@ def ingest(*, host: Host = "127.0.0.1", port: Port = 8001, workers: Workers = 1,
     from services.commands.workers import run_workers
 
     if workers > 1:
-        _run(run_workers("ingest", host, port, workers))
+        _run(run_workers("ingest", host, port, workers), "ingest")
     else:
-        _run(run_ingest(load_settings(), host, port, parent=worker_of))
+        _run(run_ingest(load_settings(), host, port, parent=worker_of), "ingest")
 
 
 @app.command
@@ -77,7 +77,7 @@ def counter(*, host: Host = "127.0.0.1", port: Port = 8002) -> None:
     """
     from services.commands.counter import run_counter
 
-    _run(run_counter(load_settings(), host, port))
+    _run(run_counter(load_settings(), host, port), "counter")
 
 
 @app.command
@@ -87,9 +87,9 @@ def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, wo
     from services.commands.workers import run_workers
 
     if workers > 1:
-        _run(run_workers("api", host, port, workers))
+        _run(run_workers("api", host, port, workers), "api")
     else:
-        _run(run_api(load_settings(), host, port, parent=worker_of))
+        _run(run_api(load_settings(), host, port, parent=worker_of), "api")
 
 
 @app.command
@@ -237,7 +237,7 @@ def main() -> None:
         _end(143)
     except Exception as error:  # nobody foresaw it; the way out is the same, for a thread may hang
         log.get(__name__).exception("a mistake in truycap")
-        _fail(f"A mistake in truycap: {error!r}", 1)
+        _fail(f"A mistake in truycap: {described(error)}", 1)
 
 
 def _fail(message: str, exit_code: int) -> None:
@@ -252,13 +252,13 @@ def _end(exit_code: int) -> None:
     os._exit(exit_code)
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _run(work: Coroutine[Any, Any, None], service: str = "truycap") -> None:
     try:
         settings = load_settings()
     except TruycapError:
         work.close()
         raise
-    log.configure(settings.log_format, settings.log_level)
+    log.configure(settings.log_format, settings.log_level, service)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     runner.run(_stoppable(work))
     _end(0)

@@ -22,7 +22,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError, ProgrammingError
 
 from shared.ending import CLOSING_SECONDS
-from shared.errors import SetupError, StoreError, redacted
+from shared.errors import SetupError, StoreError, redacted, without_data
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -182,7 +182,7 @@ def translate(error: ClickHouseError) -> StoreError:
 
 
 def _line(error: ClickHouseError) -> str:
-    return " ".join(str(error).split())[:500]
+    return without_data(str(error))[:500]
 
 
 def _open(dsn: str) -> Client:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from services.api import counts as numbers
 from services.api.counts import SHOWN, Online
 from shared import log, metrics
-from shared.errors import TruycapError
+from shared.errors import TruycapError, described
 from shared.readmodel import (
     ONLINE_MS,
     counts_key,
@@ -116,7 +116,7 @@ class Snapshots:
             try:
                 await self._read([self._sites[site] for site in self._asked])
             except Exception as error:  # of whatever kind: the next reading may succeed
-                logger.warning("the read model cannot be read; the last numbers stay", error=repr(error))
+                logger.warning("the read model cannot be read; the last numbers stay", error=described(error))
             metrics.READ_MODEL_AGE.set(time.monotonic() - self.read_at)
             await asyncio.sleep(REFRESH_SECONDS)
 

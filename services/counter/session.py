@@ -27,6 +27,7 @@ from services.counter.store import PatientStore
 from shared import log, metrics
 from shared.clickhouse import ClickHouse
 from shared.ending import BATCHES_SECONDS, cancelled
+from shared.errors import described
 from shared.sites import Sites
 from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
 
@@ -86,7 +87,7 @@ class ShardCounter:
                     self.alive_at = time.monotonic()
                     await asyncio.sleep(RETRY_SECONDS)
             except _PASSING as error:
-                self._log.warning("session ended", error=str(error) or type(error).__name__)
+                self._log.warning("session ended", error=described(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from services.stores import DEMO, embedded_settings, embedded_sites
 from shared.clickhouse import ClickHouse
 from shared.ending import LAST_SECONDS, within
 from shared.http import Server
+from shared.running import running
 from shared.schema import migrate
 from shared.serve import check_port, serve
 from shared.web import create_web
@@ -29,6 +30,7 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
     folder.create()
     async with AsyncExitStack() as stack:  # what was started last is stopped first
         stack.enter_context(folder.locked())
+        ready = await stack.enter_async_context(running("up", settings, sites, port))
 
         child = RedisChild(folder, find_binary(folder))
         stack.push_async_callback(child.stop)
@@ -45,6 +47,10 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
         for service in (api, counter, ingest):
             await service.start()
 
+        def runs() -> None:
+            ready()
+            started(folder, next((site for site in sites if site != DEMO.id), DEMO.id))
+
         checks = {"ingest": ingest.ready, "counter": counter.ready, "api": api.ready}
         web = create_web("truycap", api.routers, checks, [openapi()])
         await serve(
@@ -53,5 +59,5 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
             port,
             drain=api.drain,
             watch=[child.watch(), counter.failed()],
-            ready=lambda: started(folder, next((site for site in sites if site != DEMO.id), DEMO.id)),
+            ready=runs,
         )
