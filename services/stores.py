@@ -1,7 +1,6 @@
 """Redis and the store as a command reaches them: through a running `truycap up`, on its folder, or on servers."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, Statements
 from shared.errors import SetupError, redacted
 from shared.schema import migrate
-from shared.settings import Settings, load_settings
+from shared.settings import Settings, is_given, load_settings
 from shared.sites import Site, Sites, load_sites
 
 DEMO = Site(id="demo", hostnames=["*"])
@@ -55,6 +54,8 @@ def embedded_settings(folder: Folder, config: Path | None) -> Settings:
     return load_settings(
         redis_url=folder.redis_url,
         clickhouse_dsn=folder.clickhouse_dsn,
+        redis_password=None,
+        clickhouse_password=None,
         **({} if config is None else {"config": config}),
     )
 
@@ -68,7 +69,7 @@ def embedded_sites(settings: Settings) -> Sites:
 
 def names_servers() -> bool:
     """Whether the environment names servers to work on."""
-    return "TRUYCAP_REDIS_URL" in os.environ or "TRUYCAP_CLICKHOUSE_DSN" in os.environ
+    return is_given("redis_url") or is_given("clickhouse_dsn")
 
 
 @asynccontextmanager

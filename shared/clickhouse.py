@@ -65,7 +65,7 @@ _FINAL = frozenset(
 
 _HINTS = (
     dict.fromkeys((60, 81), " Run `truycap migrate` first.")
-    | dict.fromkeys((192, 193, 497, 516), " The user and the password stand in TRUYCAP_CLICKHOUSE_DSN.")
+    | dict.fromkeys((192, 193, 497, 516), " See TRUYCAP_CLICKHOUSE_DSN and TRUYCAP_CLICKHOUSE_PASSWORD.")
     # Measured on 26.9: a merge for which the disk has no room can leave a part without its marks. At its next start
     # ClickHouse puts such a part aside and takes back what it was merged from (which `events` keeps for a minute).
     | dict.fromkeys(
