@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
-from services.cli_care import dead_letters, rebuild, verify
+from services.cli_care import backup, dead_letters, rebuild, restore, verify
 from services.cli_run import Config, OptionalData, end, fail, output, run
 from shared import log
 from shared.errors import SaidError, TruycapError
@@ -24,6 +24,8 @@ app = App(
 imports = app.command(App(name="import", help="Carry over what was counted before truycap."))
 app.command(verify)
 app.command(rebuild)
+app.command(backup)
+app.command(restore)
 app.command(dead_letters)
 
 Host = Annotated[str, Parameter(help="The address to listen on; 0.0.0.0 for all.")]

@@ -89,3 +89,52 @@ def replay_dead_letters(
             await stores.unless_counting_fails(replay_letters(stores, output, reason))
 
     run(work())
+
+
+def backup(
+    destination: Annotated[
+        str,
+        Parameter(
+            help="A path that is not there yet: a folder, on a server one in its backups.allowed_path. Or where else "
+            'ClickHouse can write backups: "S3(...)", "Disk(...)".'
+        ),
+    ],
+    *,
+    data: OptionalData = None,
+    config: Config = None,
+) -> None:
+    """Write both stores, as they are at one moment, into one backup. Everything may go on running.
+
+    Counting pauses for a moment. Every event that was accepted before it is in the backup.
+    """
+    from services.commands.backup import run_backup
+    from services.stores import open_stores
+
+    async def work() -> None:
+        async with open_stores(data, config) as stores:
+            await run_backup(stores, output, destination)
+
+    run(work())
+
+
+def restore(
+    source: Annotated[str, Parameter(help="What `truycap backup` was given as its destination.")],
+    *,
+    replace: Annotated[
+        bool, Parameter(negative="", help="Throw away what has been counted; the backup takes its place.")
+    ] = False,
+    data: OptionalData = None,
+    config: Config = None,
+) -> None:
+    """Let both stores be as a backup has them. Everything may go on running; counting pauses meanwhile.
+
+    What was accepted and is not counted yet is kept, and counted afterwards. Where it is cut off, run it again.
+    """
+    from services.commands.backup import run_restore
+    from services.stores import open_stores
+
+    async def work() -> None:
+        async with open_stores(data, config, create=True) as stores:
+            await run_restore(stores, output, source, replace=replace)
+
+    run(work())
