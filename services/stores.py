@@ -35,6 +35,11 @@ class Stores:
     store: Statements
     counter: Counter | None = None
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is a folder of this machine (chDB), rather than a server."""
+        return self.settings.clickhouse_dsn.startswith("chdb:")
+
     async def unless_counting_fails(self, work: Coroutine[Any, Any, None]) -> None:
         """Do work that waits for events to be counted; what ends the counting in this process ends it too."""
         tasks = [asyncio.create_task(work)]
@@ -73,17 +78,20 @@ def names_servers() -> bool:
 
 
 @asynccontextmanager
-async def open_stores(data: Path | None, config: Path | None, *, count: bool = False) -> AsyncIterator[Stores]:
+async def open_stores(
+    data: Path | None, config: Path | None, *, count: bool = False, create: bool = False
+) -> AsyncIterator[Stores]:
     """Open what a command works on: `data`, else the environment's servers, else the default folder.
 
     count: the command needs events to be counted; where nothing runs on the folder, a counter runs meanwhile.
+    create: the folder may be a new one.
     """
     if data is None and names_servers():
         async with _servers(config) as stores:
             yield stores
         return
     folder = Folder(data or DEFAULT_DATA)
-    if not folder.clickhouse.is_dir():
+    if not (create or folder.clickhouse.is_dir()):
         raise SetupError(f"{folder.path} is no data folder of truycap. Name one with --data, or run `truycap up`.")
     settings = embedded_settings(folder, config)
     if folder.in_use():

@@ -92,6 +92,10 @@ class Statements(Queries, Protocol):
         """Run a statement that answers nothing. Raises StoreError."""
         ...
 
+    async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+        """Insert columns of equal length as one block. Raises StoreError."""
+        ...
+
 
 class ClickHouse:
     """An open connection to the store's database."""
@@ -116,7 +120,7 @@ class ClickHouse:
         await self._run(lambda: self._client.command(sql, parameters=dict(parameters or {})))
 
     async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
-        """Insert columns of equal length as one block; the settings hold its deduplication token."""
+        """Insert columns of equal length as one block; the settings may hold its deduplication token."""
         await self._run(lambda: self._insert(table, columns, settings))
 
     def _insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
@@ -193,7 +197,9 @@ def _open(dsn: str) -> Client:
                 f"TRUYCAP_CLICKHOUSE_DSN={redacted(dsn)}: for chDB write chdb:///folder, with three slashes."
             )
         database = parse_qs(parts.query).get("database", [DATABASE])[-1]
-        options: dict[str, Any] = {"interface": "chdb", "path": parts.path}
+        # Backups may lie wherever this process may write: what a server's path keeps apart are its users.
+        allowed = {"backups.allowed_path": "/"}
+        options: dict[str, Any] = {"interface": "chdb", "path": parts.path, "chdb_options": allowed}
         _check_folder(Path(parts.path))
     elif parts.scheme in {"http", "https"}:
         database = parts.path.strip("/") or DATABASE

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import NamedTuple
 
-from shared.clickhouse import ClickHouse
+from shared.clickhouse import Statements
 from shared.errors import SetupError
 
 _HISTORY = """
@@ -33,7 +33,7 @@ def _load() -> Iterator[Migration]:
             yield Migration(int(match[1]), match[2], tuple(part.strip() for part in sql.split(";") if part.strip()))
 
 
-async def pending(store: ClickHouse) -> list[Migration]:
+async def pending(store: Statements) -> list[Migration]:
     """The migrations that the store lacks. SetupError where the store is newer than this program."""
     await store.command(_HISTORY)
     applied = await _applied(store)
@@ -43,19 +43,29 @@ async def pending(store: ClickHouse) -> list[Migration]:
     return [migration for migration in known if migration.version not in applied]
 
 
-async def _applied(store: ClickHouse) -> set[int]:
+async def _applied(store: Statements) -> set[int]:
     if not (await store.query("EXISTS TABLE migrations"))[0][0]:
         return set()
     return {int(row[0]) for row in await store.query("SELECT version FROM migrations")}
 
 
-async def check_migrated(store: ClickHouse) -> None:
+def newest_version() -> int:
+    """The newest schema that this program knows."""
+    return max(migration.version for migration in migrations())
+
+
+async def schema_version(store: Statements) -> int:
+    """The store's schema; 0 where it has none."""
+    return max(await _applied(store), default=0)
+
+
+async def check_migrated(store: Statements) -> None:
     """SetupError where `truycap migrate` must be run first. A newer store may do: an upgrade goes on."""
     if missing := {migration.version for migration in migrations()} - await _applied(store):
         raise SetupError(f"The store lacks schema {max(missing)}. Run `truycap migrate` first.")
 
 
-async def migrate(store: ClickHouse, shards: int) -> list[Migration]:
+async def migrate(store: Statements, shards: int) -> list[Migration]:
     """Apply what is missing and say what it was; idempotent, also after a migration that was cut off."""
     missing = await pending(store)
     for migration in missing:
@@ -69,7 +79,7 @@ async def migrate(store: ClickHouse, shards: int) -> list[Migration]:
     return missing
 
 
-async def fix_shards(store: ClickHouse, shards: int) -> None:
+async def fix_shards(store: Statements, shards: int) -> None:
     """Write down how many shards the store was created with; SetupError where it was another number."""
     await store.command(_STORE)
     rows = await store.query("SELECT value FROM store WHERE name = 'shards'")

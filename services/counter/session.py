@@ -20,7 +20,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter
-from services.counter.lease import LEASE_MS, FencedError, Lease
+from services.counter.lease import LEASE_MS, FencedError, Lease, RestoringError
 from services.counter.recover import forget_consumer, pending_batch, pending_consumers
 from services.counter.resent import RecentIds
 from services.counter.store import PatientStore
@@ -49,7 +49,7 @@ class LostReadError(Exception):
     """Something is pending that this session did not get: an answer of Redis was lost on the way."""
 
 
-_PASSING = (FencedError, LostReadError, RedisError, OSError)
+_PASSING = (FencedError, LostReadError, RestoringError, RedisError, OSError)
 
 
 class ShardCounter:
