@@ -51,3 +51,8 @@ def observe_request(route: str, status: int, seconds: float) -> None:
     """Count and time one answered request; route is a template, never a path."""
     REQUESTS.labels(route, str(status)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
+
+
+SITES_BROKEN = Gauge(
+    "truycap_sites_config_broken", "1 where truycap.toml is broken and the sites before it are in use."
+)

@@ -11,12 +11,13 @@ from shared.web import create_web
 
 async def run_api(settings: Settings, host: str, port: int, *, parent: int | None = None) -> None:
     """The api until a signal comes. parent: the process that this one is a worker of."""
-    api = Api(settings, settings.sites())
+    sites = settings.sites()
+    api = Api(settings, sites)
     # Behind one origin (docker-compose.yml) this /docs is the only one, so it tells of ingest's paths too.
     web = create_web("truycap", api.routers, {"api": api.ready}, [openapi()])
     try:
         await api.start()
-        server, watch = Server(api.routes, cold=web), as_worker(parent)
+        server, watch = Server(api.routes, cold=web), [*as_worker(parent), sites.watch()]
         await serve(server, host, port, share_port=bool(parent), drain=api.drain, watch=watch)
     finally:
         await api.stop()

@@ -9,10 +9,11 @@ from shared.web import create_web
 
 async def run_counter(settings: Settings, host: str, port: int) -> None:
     """The counter until a signal comes or counting fails."""
-    counter = Counter(settings, settings.sites())
+    sites = settings.sites()
+    counter = Counter(settings, sites)
     web = create_web("truycap counter", [], {"counter": counter.ready})
     try:
         await counter.start()
-        await serve(Server(cold=web), host, port, watch=[counter.failed()])
+        await serve(Server(cold=web), host, port, watch=[counter.failed(), sites.watch()])
     finally:
         await counter.stop()

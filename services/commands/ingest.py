@@ -11,11 +11,12 @@ from shared.web import create_web
 
 async def run_ingest(settings: Settings, host: str, port: int, *, parent: int | None = None) -> None:
     """Ingest until a signal comes. parent: the process that this one is a worker of."""
-    ingest = Ingest(settings, settings.sites())
+    sites = settings.sites()
+    ingest = Ingest(settings, sites)
     web = create_web("truycap ingest", [], {"ingest": ingest.ready}, [openapi()])
     try:
         await ingest.start()
-        server, watch = Server(ingest.routes, cold=web), as_worker(parent)
+        server, watch = Server(ingest.routes, cold=web), [*as_worker(parent), sites.watch()]
         await serve(server, host, port, share_port=bool(parent), watch=watch)
     finally:
         await ingest.stop()

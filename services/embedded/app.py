@@ -52,6 +52,6 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
             host,
             port,
             drain=api.drain,
-            watch=[child.watch(), counter.failed()],
+            watch=[child.watch(), counter.failed(), sites.watch()],
             ready=lambda: started(folder, next((site for site in sites if site != DEMO.id), DEMO.id)),
         )

@@ -76,6 +76,14 @@ class Services:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
             return json.load(answer)
 
+    def total(self, site: str) -> int | None:
+        """The visits that the api shows; None while it refuses the site."""
+        try:
+            return int(self.get("api", f"/v1/sites/{site}/counts")["visits"]["total"])
+        except urllib.error.HTTPError as error:
+            error.close()
+            return None
+
     def view(self, site: str, visitor: str) -> int:
         event = {
             "type": "pageview",
@@ -112,9 +120,23 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 def until_total(services: Services, site: str, total: int) -> None:
     ends = time.monotonic() + 15
-    while (shown := services.get("api", f"/v1/sites/{site}/counts")["visits"]["total"]) != total:
+    while (shown := services.total(site)) != total:
         assert time.monotonic() < ends, f"{site} shows {shown}, not {total}"
         time.sleep(0.1)
+
+
+def until_known(services: Services, site: str) -> None:
+    """Until ingest takes a view of the site, which is one."""
+    ends = time.monotonic() + 15
+    while True:
+        try:
+            assert services.view(site, "v") == 202
+        except urllib.error.HTTPError as error:
+            error.close()
+            assert time.monotonic() < ends, f"{site} stays unknown"
+            time.sleep(0.1)
+        else:
+            return
 
 
 def test_services_of_their_own_count_together_and_outlive_each_others_death(services: Services) -> None:
@@ -126,6 +148,11 @@ def test_services_of_their_own_count_together_and_outlive_each_others_death(serv
         services.get("api", "/v1/sites/hue/counts")
     with refused.value:
         assert refused.value.code == 403
+
+    with Path(services.environment["TRUYCAP_CONFIG"]).open("a", encoding="utf-8") as config:
+        config.write('[[site]]\nid = "vinh"\nhostnames = ["*"]\n')
+    until_known(services, "vinh")
+    until_total(services, "vinh", 1)  # without a restart of any of them, and not one dead letter
 
     services.processes["counter"].kill()
     for number in range(20, 25):
