@@ -85,11 +85,16 @@ def api(*, host: Host = "127.0.0.1", port: Port = 8003, workers: Workers = 1, wo
 
 
 @app.command
-def migrate(*, dry_run: Annotated[bool, Parameter(negative="", help="Only say what would be done.")] = False) -> None:
-    """Create or update the ClickHouse schema (TRUYCAP_CLICKHOUSE_DSN)."""
-    from services.commands.migrate import run_migrate
+def migrate(
+    *, dry_run: Annotated[bool, Parameter(negative="", help="Only show the statements that would be run.")] = False
+) -> None:
+    """Create or update the ClickHouse schema (TRUYCAP_CLICKHOUSE_DSN).
 
-    run(run_migrate(load_settings(), output, dry_run=dry_run))
+    Refused, with exit code 2, where the schema is newer than this program.
+    """
+    from services.commands.migrate import run_migrate, show_migrations
+
+    run((show_migrations if dry_run else run_migrate)(load_settings(), output))
 
 
 @imports.command(name="access-log")

@@ -18,7 +18,8 @@ from shared.clickhouse import ClickHouse, Statements
 from shared.errors import SetupError, redacted
 from shared.schema import migrate
 from shared.settings import Settings, is_given, load_settings
-from shared.sites import Site, Sites, load_sites
+from shared.sites import Site, Sites
+from shared.watch import WatchedSites
 
 DEMO = Site(id="demo", hostnames=["*"])
 DEFAULT_DATA = Path("data")
@@ -65,11 +66,9 @@ def embedded_settings(folder: Folder, config: Path | None) -> Settings:
     )
 
 
-def embedded_sites(settings: Settings) -> Sites:
+def embedded_sites(settings: Settings) -> WatchedSites:
     """The demo's site and the configured ones; the default configuration file may be missing."""
-    configured = load_sites(settings.config) if settings.config != DEFAULT_CONFIG or settings.config.exists() else []
-    demo = [] if any(site.id == DEMO.id for site in configured) else [DEMO]
-    return Sites([*demo, *configured], settings.shards)
+    return WatchedSites(settings.config, settings.shards, beside=[DEMO], optional=settings.config == DEFAULT_CONFIG)
 
 
 def names_servers() -> bool:

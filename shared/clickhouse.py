@@ -111,7 +111,18 @@ class ClickHouse:
 
         Raises SetupError for a DSN that names no store, StoreError for a store that does not answer.
         """
-        return cls(await asyncio.to_thread(_open, dsn))
+        client = await asyncio.to_thread(_open, dsn, create=True)
+        assert client  # noqa: S101 - its database was created
+        return cls(client)
+
+    @classmethod
+    async def find(cls, dsn: str) -> "ClickHouse | None":
+        """Open the store that the DSN names as it is; None where there is no such database, and none is created.
+
+        Raises what `connect` raises.
+        """
+        client = await asyncio.to_thread(_open, dsn, create=False)
+        return cls(client) if client else None
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         return await self._run(lambda: list(self._client.query(sql, parameters=dict(parameters or {})).result_rows))
@@ -189,7 +200,7 @@ def _line(error: ClickHouseError) -> str:
     return without_data(str(error))[:500]
 
 
-def _open(dsn: str) -> Client:
+def _open(dsn: str, *, create: bool) -> Client | None:
     parts = urlsplit(dsn)
     if parts.scheme == "chdb":
         if not parts.path.startswith("/") or parts.netloc:
@@ -200,6 +211,8 @@ def _open(dsn: str) -> Client:
         # Backups may lie wherever this process may write: what a server's path keeps apart are its users.
         allowed = {"backups.allowed_path": "/"}
         options: dict[str, Any] = {"interface": "chdb", "path": parts.path, "chdb_options": allowed}
+        if not create and _unused(Path(parts.path)):
+            return None
         _check_folder(Path(parts.path))
     elif parts.scheme in {"http", "https"}:
         database = parts.path.strip("/") or DATABASE
@@ -217,7 +230,11 @@ def _open(dsn: str) -> Client:
         )
     try:
         client = clickhouse_connect.get_client(**options)
-        client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        if create:
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        elif not client.command(f"EXISTS DATABASE `{database}`"):
+            client.close()
+            return None
         client.database = database
     except ClickHouseError as error:
         said, line = translate(error), _line(error)
@@ -232,6 +249,11 @@ def _open(dsn: str) -> Client:
             f"No ClickHouse answers at {redacted(dsn)}. Start one there or set TRUYCAP_CLICKHOUSE_DSN. ({line})"
         ) from None
     return client
+
+
+def _unused(folder: Path) -> bool:
+    """Whether chDB has never had the folder: it would fill it at once."""
+    return not folder.is_dir() or not any(folder.iterdir())
 
 
 def _check_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SetupError
-from shared.sites import Sites, load_sites
+from shared.watch import WatchedSites
 
 PREFIX = "TRUYCAP_"
 _FILE = "_FILE"
@@ -46,9 +46,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    def sites(self) -> Sites:
+    def sites(self) -> WatchedSites:
         """The configured sites; SetupError where the file is missing or broken."""
-        return Sites(load_sites(self.config), self.shards)
+        return WatchedSites(self.config, self.shards)
 
 
 def load_settings(**overrides: object) -> Settings:

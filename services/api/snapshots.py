@@ -111,7 +111,7 @@ class Snapshots:
     async def _keep_reading(self) -> None:
         while True:
             since = time.monotonic() - LOOKED_AT_SECONDS
-            self._asked = {site: asked for site, asked in self._asked.items() if asked > since}
+            self._asked = {site: asked for site, asked in self._asked.items() if asked > since and site in self._sites}
             self._by_site = {site: snapshot for site, snapshot in self._by_site.items() if site in self._asked}
             try:
                 await self._read([self._sites[site] for site in self._asked])

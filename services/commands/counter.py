@@ -16,6 +16,6 @@ async def run_counter(settings: Settings, host: str, port: int) -> None:
         web = create_web("truycap counter", [], {"counter": counter.ready})
         try:
             await counter.start()
-            await serve(Server(cold=web), host, port, watch=[counter.failed()], ready=ready)
+            await serve(Server(cold=web), host, port, watch=[counter.failed(), sites.watch()], ready=ready)
         finally:
             await counter.stop()

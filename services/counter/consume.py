@@ -8,7 +8,7 @@ from services.counter.apply import apply
 from services.counter.batch import Batch
 from services.counter.ceiling import LETTER, level_change
 from services.counter.changes import changes
-from services.counter.enrich import Outcome, enrich, sort_out
+from services.counter.enrich import UNKNOWN_SITE, Outcome, enrich, sort_out
 from services.counter.ensure import ensure_written
 from services.counter.left_out import left_out
 from services.counter.resent import RecentIds, find_stored
@@ -65,6 +65,10 @@ class BatchCounter:
     async def _count(self, batch: Batch) -> None:
         outcome = Outcome()
         arrivals = sort_out(batch, self._sites, outcome)
+        if any(letter.reason == UNKNOWN_SITE for letter in outcome.dead):
+            await self._sites.look()  # ingest may have seen a new site a moment before
+            outcome = Outcome()
+            arrivals = sort_out(batch, self._sites, outcome)
         state = await read_state(self._redis, batch.shard, self._epoch, arrivals)
         stored = self._recent.positions(arrivals) | await find_stored(self._store, batch.shard, arrivals)
         enrich(batch, arrivals, state, stored, outcome)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from services.counter.archive import Point
-from services.counter.delivery import parse_delivery
 from services.counter.lease import epoch_key, lease_key, restoring_key
 from shared.clickhouse import Statements
+from shared.delivery import parse_delivery
 from shared.redis import script
 from shared.streams import EntryId, dead_key, delivery_key, events_key, shard_key
 

@@ -26,12 +26,12 @@ from services.counter.archive import (
     none_under_way,
     relations,
 )
-from services.counter.delivery import Delivery, read_delivery
 from services.counter.lease import lease_key, raise_epoch, restoring_key
 from services.counter.paused import paused
 from services.counter.redis_keys import other_names, put_back
 from services.counter.session import HEARTBEAT_SECONDS
 from shared.clickhouse import Statements
+from shared.delivery import Delivery, read_delivery
 from shared.ending import BATCHES_SECONDS, GIVING_UP_SECONDS
 from shared.errors import SetupError
 from shared.redis import parse_version

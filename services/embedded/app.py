@@ -12,13 +12,21 @@ from services.embedded.store_socket import open_store_socket
 from services.ingest.app import Ingest
 from services.ingest.docs import openapi
 from services.stores import DEMO, embedded_settings, embedded_sites
+from shared import log
 from shared.clickhouse import ClickHouse
 from shared.ending import LAST_SECONDS, within
 from shared.http import Server
 from shared.running import running
-from shared.schema import migrate
+from shared.schema import Migration, migrate
 from shared.serve import check_port, serve
 from shared.web import create_web
+
+logger = log.get(__name__)
+
+
+def _say(migration: Migration, number: int) -> None:
+    if number == 1:
+        logger.info("updates the schema", migration=migration.name)
 
 
 async def up(host: str, port: int, data: Path, config: Path | None, started: Callable[[Folder, str], None]) -> None:
@@ -38,7 +46,7 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
 
         store = await ClickHouse.connect(settings.clickhouse_dsn)
         stack.push_async_callback(store.close)
-        await migrate(store, settings.shards)
+        await migrate(store, settings.shards, _say)
         await stack.enter_async_context(open_store_socket(store, folder.store_socket))
 
         ingest, counter = Ingest(settings, sites), Counter(settings, sites, alone=True)
@@ -58,6 +66,6 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
             host,
             port,
             drain=api.drain,
-            watch=[child.watch(), counter.failed()],
+            watch=[child.watch(), counter.failed(), sites.watch()],
             ready=runs,
         )

@@ -11,13 +11,13 @@ from rich.console import Console
 from services.commands.backup import run_backup, run_restore
 from services.counter import restore as restoring
 from services.counter.archive import database, relations
-from services.counter.delivery import read_delivery
 from services.counter.lease import Lease, RestoringError, epoch_key, restoring_key
 from services.counter.recover import pending_batch
 from services.counter.store import PatientStore
 from services.counter.write import write
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
+from shared.delivery import read_delivery
 from shared.errors import SetupError
 from shared.schema import migrate
 from shared.streams import GROUP, append, ensure_group, events_key
@@ -254,7 +254,7 @@ async def test_an_older_schema_is_brought_up_to_date(care: Care, monkeypatch: py
     monkeypatch.undo()
     await care.wipe()
     await care.restore()
-    assert await schema.pending(care.stores.store) == []
+    assert await schema.pending(care.stores.store, 1) == []
 
 
 @pytest.mark.parametrize(
