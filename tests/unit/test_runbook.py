@@ -16,8 +16,6 @@ ALERTS = [
 ]
 RUNBOOK = (ROOT / PAGE).read_text("utf-8")
 ENTRIES = dict(re.findall(r"^### (Truycap\w+)\n(.*?)(?=^##|\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
-    re.findall(r"^### (Truycap\w+)\n(.*?)(?=^##|\Z)", (ROOT / PAGE).read_text("utf-8"), re.MULTILINE | re.DOTALL)
-)
 
 
 def test_the_runbook_has_an_entry_for_each_alert_and_no_other() -> None:
