@@ -20,6 +20,9 @@ BUILD.labels(version("truycap"), platform.python_version()).set(1)
 
 REQUESTS = Counter("truycap_http_requests_total", "Requests by route template and status.", ["route", "status"])
 REQUEST_SECONDS = Histogram("truycap_http_request_seconds", "Time to answer a request.", ["route"], buckets=_LATENCY)
+SITES_BROKEN = Gauge(
+    "truycap_sites_config_broken", "1 where truycap.toml is broken and the sites before it are in use."
+)
 
 SITES_BROKEN = Gauge(
     "truycap_sites_config_broken",
@@ -53,6 +56,7 @@ DEAD_LEVEL = Gauge(
     "Dead letters of late; above TRUYCAP_DEAD_LETTER_CEILING the counter stops.",
     ["shard"],
 )
+DEAD_CEILING = Gauge("truycap_dead_letter_ceiling", "TRUYCAP_DEAD_LETTER_CEILING; 0 for none.")
 BATCH_EVENTS = Histogram(
     "truycap_batch_events",
     "Events in a batch.",
@@ -78,6 +82,7 @@ RETRIES = Counter("truycap_insert_retries_total", "Statements that the store fai
 RECOVERIES = Counter(
     "truycap_recoveries_total", "Batches taken over from a counter that did not finish them.", ["shard"]
 )
+STORE_ANSWERED = Gauge("truycap_store_answered_timestamp_seconds", "When ClickHouse last answered, in Unix time.")
 STORE_DISK = Gauge(
     "truycap_store_disk_bytes", "The disk that ClickHouse writes to, `free` and in all (`total`).", ["kind"]
 )

@@ -9,7 +9,7 @@ from faststream.redis import RedisBroker
 
 from services.counter.room import watch_room
 from services.counter.session import ShardCounter
-from shared import log
+from shared import log, metrics
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, LazyStore
 from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, GIVING_UP_SECONDS, within
@@ -83,6 +83,7 @@ class Counter:
         return f"no progress on shard {', '.join(stalled)} for {STALLED_SECONDS:.0f} s" if stalled else None
 
     async def _start_shards(self) -> None:
+        metrics.DEAD_CEILING.set(self._settings.dead_letter_ceiling)
         for number in range(self._settings.shards):
             # A connection each, so that a shard whose store hangs does not keep the others waiting.
             store = await ClickHouse.connect(self._settings.clickhouse_dsn)

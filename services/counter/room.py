@@ -22,6 +22,7 @@ async def watch_room(store: Queries) -> None:
             for table, rows, size in await store.query(sql("tables")):
                 metrics.STORE_ROWS.labels(table).set(rows)
                 metrics.STORE_BYTES.labels(table).set(size)
+            metrics.STORE_ANSWERED.set_to_current_time()
         except StoreError as error:
             logger.warning("the room that is left cannot be read", error=error.message)
         await asyncio.sleep(ROOM_SECONDS)

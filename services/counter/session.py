@@ -66,6 +66,7 @@ class ShardCounter:
         self._ceiling = ceiling
         self._lease = Lease(redis, shard)
         self._log = logger.bind(shard=shard)
+        self._recoveries = metrics.RECOVERIES.labels(str(shard))
         self._counting = asyncio.Lock()
         self._ended = asyncio.Event()
         self._stopping = False
@@ -106,6 +107,7 @@ class ShardCounter:
             await asyncio.wait({work}, timeout=BATCHES_SECONDS)
         finally:
             await cancelled(beat, work)
+            metrics.DEAD_LEVEL.remove(str(self._shard))  # who has the shard next says it
             with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(LEASE_MS / 1000):  # after that it has expired
                     await self._lease.release(epoch)
@@ -217,7 +219,7 @@ class ShardCounter:
                 left.append((batch.entries[0].id, consumer, batch))
         for _, consumer, batch in sorted(left, key=lambda found: found[0]):
             self._log.warning("taking over a batch", consumer=consumer, batch=batch.token, entries=len(batch.entries))
-            metrics.RECOVERIES.labels(str(self._shard)).inc()
+            self._recoveries.inc()
             await self._count(batches, batch)
 
     async def _make_room(self, batches: BatchCounter, consumer: str) -> bool:

@@ -22,6 +22,7 @@ class PatientStore:
         self._store = store
         self._shard = shard
         self._insert_seconds = metrics.INSERT_SECONDS.labels(str(shard))
+        self._retries = metrics.RETRIES.labels(str(shard))
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         async for attempt in self._attempts():
@@ -69,6 +70,6 @@ class PatientStore:
     def _may_pass(self, error: Exception) -> bool:
         if not (isinstance(error, StoreError) and error.retry):
             return False
-        metrics.RETRIES.labels(str(self._shard)).inc()
+        self._retries.inc()
         logger.warning("the store failed and is tried again", shard=self._shard, error=error.message)
         return True

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.ingest.errors import InvalidError, TooLargeError
+from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
 from services.ingest.pipeline import Pipeline, Request
 from services.ingest.publish import Publisher
 from shared import metrics, tracing
@@ -47,6 +47,7 @@ class Collect:
     ) -> None:
         self._pipeline = pipeline
         self._publishers = publishers
+        metrics.REFUSED.labels(UnavailableError.code)  # there from the start: a rate does not see the first of a series
         self._sites = sites
         self._addresses = addresses
         self._max_body_bytes = max_body_bytes

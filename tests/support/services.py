@@ -32,16 +32,17 @@ public = false
 
 
 class Services:
-    """migrate, then ingest with two workers, two counters and the api."""
+    """migrate, then ingest with two workers, two counters and the api. environment: more settings."""
 
-    def __init__(self, folder: Path, redis_url: str, dsn: str) -> None:
-        config = folder / "truycap.toml"
-        config.write_text(CONFIG, "utf-8")
+    def __init__(self, folder: Path, redis_url: str, dsn: str, **environment: str) -> None:
+        self.config = folder / "truycap.toml"
+        self.config.write_text(CONFIG, "utf-8")
         self.environment = {
             "TRUYCAP_REDIS_URL": redis_url,
             "TRUYCAP_CLICKHOUSE_DSN": dsn,
-            "TRUYCAP_CONFIG": str(config),
+            "TRUYCAP_CONFIG": str(self.config),
             "TRUYCAP_SHARDS": "2",
+            **environment,
         }
         self.ports = {name: free_port() for name in ("ingest", "counter", "counter2", "api")}
         self._log = (folder / "services.log").open("ab")
@@ -49,6 +50,11 @@ class Services:
         self.processes = {name: self._start(name) for name in self.ports}
         for name in self.ports:
             self._wait(name)
+
+    def start(self, name: str) -> None:
+        """Start one that has ended, and return when it is ready."""
+        self.processes[name] = self._start(name)
+        self._wait(name)
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         workers = ["--workers", "2"] if name == "ingest" else []
