@@ -78,7 +78,7 @@ def check_kills(project: Project) -> None:
     """Each container in turn."""
     for service in SERVICES:
         _check_kill(project, service)
-    listed = project.compose("exec", "-T", "api", "truycap", "dead-letters", "list")
+    listed = project.truycap("dead-letters", "list")
     expect("nothing was dead-lettered", listed.strip(), "There are no dead letters.")
 
 

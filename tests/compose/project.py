@@ -42,6 +42,10 @@ class Project:
         """What `docker compose` printed; SmokeError where it failed."""
         return _run(["docker", "compose", *arguments], {**self.environment, **environment}, check=check)
 
+    def truycap(self, *arguments: str) -> str:
+        """A command of `truycap` in a container of its own."""
+        return self.compose("run", "--rm", "--no-TTY", "truycap", *arguments)
+
     def docker(self, *arguments: str) -> str:
         return _run(["docker", *arguments], self.environment)
 
