@@ -213,6 +213,11 @@ def _open(dsn: str) -> Client:
         client = clickhouse_connect.get_client(**options)
         client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         client.database = database
+    except ImportError:
+        raise SetupError(
+            f"TRUYCAP_CLICKHOUSE_DSN={redacted(dsn)}: chDB is not installed here (the container image has none). "
+            "Name a ClickHouse server, http://user@host:8123/database."
+        ) from None
     except ClickHouseError as error:
         said, line = translate(error), _line(error)
         unanswered = getattr(error, "code", None) is None
