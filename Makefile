@@ -17,7 +17,7 @@ up: install  ## everything on this machine; options: make up ARGS="--port 9000"
 
 test: $(VENV)/.installed-dev node_modules/.installed  ## all checks and tests; options: make test ARGS="-k visits"
 	@BIN=$(BIN) scripts/check
-	@$(BIN)/pytest $(ARGS)
+	@BIN=$(BIN) scripts/test $(ARGS)
 
 check: $(VENV)/.installed-dev node_modules/.installed  ## style, types, imports, the built widget and dashboards alone
 	@BIN=$(BIN) scripts/check

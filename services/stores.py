@@ -1,7 +1,6 @@
 """Redis and the store as a command reaches them: through a running `truycap up`, on its folder, or on servers."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, Statements
 from shared.errors import SetupError, redacted
 from shared.schema import migrate
-from shared.settings import Settings, load_settings
-from shared.sites import Site, Sites, load_sites
+from shared.settings import Settings, is_given, load_settings
+from shared.sites import Site, Sites
+from shared.watch import WatchedSites
 
 DEMO = Site(id="demo", hostnames=["*"])
 DEFAULT_DATA = Path("data")
@@ -35,6 +35,11 @@ class Stores:
     redis: "Redis"
     store: Statements
     counter: Counter | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is a folder of this machine (chDB), rather than a server."""
+        return self.settings.clickhouse_dsn.startswith("chdb:")
 
     async def unless_counting_fails(self, work: Coroutine[Any, Any, None]) -> None:
         """Do work that waits for events to be counted; what ends the counting in this process ends it too."""
@@ -55,34 +60,37 @@ def embedded_settings(folder: Folder, config: Path | None) -> Settings:
     return load_settings(
         redis_url=folder.redis_url,
         clickhouse_dsn=folder.clickhouse_dsn,
+        redis_password=None,
+        clickhouse_password=None,
         **({} if config is None else {"config": config}),
     )
 
 
-def embedded_sites(settings: Settings) -> Sites:
+def embedded_sites(settings: Settings) -> WatchedSites:
     """The demo's site and the configured ones; the default configuration file may be missing."""
-    configured = load_sites(settings.config) if settings.config != DEFAULT_CONFIG or settings.config.exists() else []
-    demo = [] if any(site.id == DEMO.id for site in configured) else [DEMO]
-    return Sites([*demo, *configured], settings.shards)
+    return WatchedSites(settings.config, settings.shards, beside=[DEMO], optional=settings.config == DEFAULT_CONFIG)
 
 
 def names_servers() -> bool:
     """Whether the environment names servers to work on."""
-    return "TRUYCAP_REDIS_URL" in os.environ or "TRUYCAP_CLICKHOUSE_DSN" in os.environ
+    return is_given("redis_url") or is_given("clickhouse_dsn")
 
 
 @asynccontextmanager
-async def open_stores(data: Path | None, config: Path | None, *, count: bool = False) -> AsyncIterator[Stores]:
+async def open_stores(
+    data: Path | None, config: Path | None, *, count: bool = False, create: bool = False
+) -> AsyncIterator[Stores]:
     """Open what a command works on: `data`, else the environment's servers, else the default folder.
 
     count: the command needs events to be counted; where nothing runs on the folder, a counter runs meanwhile.
+    create: the folder may be a new one.
     """
     if data is None and names_servers():
         async with _servers(config) as stores:
             yield stores
         return
     folder = Folder(data or DEFAULT_DATA)
-    if not folder.clickhouse.is_dir():
+    if not (create or folder.clickhouse.is_dir()):
         raise SetupError(f"{folder.path} is no data folder of truycap. Name one with --data, or run `truycap up`.")
     settings = embedded_settings(folder, config)
     if folder.in_use():

@@ -22,7 +22,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError, ProgrammingError
 
 from shared.ending import CLOSING_SECONDS
-from shared.errors import SetupError, StoreError, redacted
+from shared.errors import SetupError, StoreError, redacted, without_data
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -65,7 +65,7 @@ _FINAL = frozenset(
 
 _HINTS = (
     dict.fromkeys((60, 81), " Run `truycap migrate` first.")
-    | dict.fromkeys((192, 193, 497, 516), " The user and the password stand in TRUYCAP_CLICKHOUSE_DSN.")
+    | dict.fromkeys((192, 193, 497, 516), " See TRUYCAP_CLICKHOUSE_DSN and TRUYCAP_CLICKHOUSE_PASSWORD.")
     # Measured on 26.9: a merge for which the disk has no room can leave a part without its marks. At its next start
     # ClickHouse puts such a part aside and takes back what it was merged from (which `events` keeps for a minute).
     | dict.fromkeys(
@@ -92,6 +92,10 @@ class Statements(Queries, Protocol):
         """Run a statement that answers nothing. Raises StoreError."""
         ...
 
+    async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+        """Insert columns of equal length as one block. Raises StoreError."""
+        ...
+
 
 class ClickHouse:
     """An open connection to the store's database."""
@@ -107,7 +111,18 @@ class ClickHouse:
 
         Raises SetupError for a DSN that names no store, StoreError for a store that does not answer.
         """
-        return cls(await asyncio.to_thread(_open, dsn))
+        client = await asyncio.to_thread(_open, dsn, create=True)
+        assert client  # noqa: S101 - its database was created
+        return cls(client)
+
+    @classmethod
+    async def find(cls, dsn: str) -> "ClickHouse | None":
+        """Open the store that the DSN names as it is; None where there is no such database, and none is created.
+
+        Raises what `connect` raises.
+        """
+        client = await asyncio.to_thread(_open, dsn, create=False)
+        return cls(client) if client else None
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         return await self._run(lambda: list(self._client.query(sql, parameters=dict(parameters or {})).result_rows))
@@ -116,7 +131,7 @@ class ClickHouse:
         await self._run(lambda: self._client.command(sql, parameters=dict(parameters or {})))
 
     async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
-        """Insert columns of equal length as one block; the settings hold its deduplication token."""
+        """Insert columns of equal length as one block; the settings may hold its deduplication token."""
         await self._run(lambda: self._insert(table, columns, settings))
 
     def _insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
@@ -182,10 +197,10 @@ def translate(error: ClickHouseError) -> StoreError:
 
 
 def _line(error: ClickHouseError) -> str:
-    return " ".join(str(error).split())[:500]
+    return without_data(str(error))[:500]
 
 
-def _open(dsn: str) -> Client:
+def _open(dsn: str, *, create: bool) -> Client | None:
     parts = urlsplit(dsn)
     if parts.scheme == "chdb":
         if not parts.path.startswith("/") or parts.netloc:
@@ -193,7 +208,11 @@ def _open(dsn: str) -> Client:
                 f"TRUYCAP_CLICKHOUSE_DSN={redacted(dsn)}: for chDB write chdb:///folder, with three slashes."
             )
         database = parse_qs(parts.query).get("database", [DATABASE])[-1]
-        options: dict[str, Any] = {"interface": "chdb", "path": parts.path}
+        # Backups may lie wherever this process may write: what a server's path keeps apart are its users.
+        allowed = {"backups.allowed_path": "/"}
+        options: dict[str, Any] = {"interface": "chdb", "path": parts.path, "chdb_options": allowed}
+        if not create and _unused(Path(parts.path)):
+            return None
         _check_folder(Path(parts.path))
     elif parts.scheme in {"http", "https"}:
         database = parts.path.strip("/") or DATABASE
@@ -211,7 +230,11 @@ def _open(dsn: str) -> Client:
         )
     try:
         client = clickhouse_connect.get_client(**options)
-        client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        if create:
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        elif not client.command(f"EXISTS DATABASE `{database}`"):
+            client.close()
+            return None
         client.database = database
     except ClickHouseError as error:
         said, line = translate(error), _line(error)
@@ -226,6 +249,11 @@ def _open(dsn: str) -> Client:
             f"No ClickHouse answers at {redacted(dsn)}. Start one there or set TRUYCAP_CLICKHOUSE_DSN. ({line})"
         ) from None
     return client
+
+
+def _unused(folder: Path) -> bool:
+    """Whether chDB has never had the folder: it would fill it at once."""
+    return not folder.is_dir() or not any(folder.iterdir())
 
 
 def _check_folder(folder: Path) -> None:

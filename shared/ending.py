@@ -15,6 +15,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from shared import log
+from shared.errors import described
 
 REQUESTS_SECONDS = 2.0
 """First the server finishes its requests. Those of ingest wait for 1 s at most (publish.py)."""
@@ -24,6 +25,8 @@ CLOSING_SECONDS = 1.0
 """Then their connections are closed, all at the same time; in `truycap up` the store of all after those."""
 CHILD_SECONDS = 1.0
 """Last, the Redis of `truycap up` ends."""
+TRACES_SECONDS = 0.5
+"""Very last, where there are traces, the end of them is sent."""
 GIVING_UP_SECONDS = 0.5
 """What is given up may clean up for so long."""
 LAST_SECONDS = 9.0
@@ -53,7 +56,7 @@ async def within(seconds: float, *works: Awaitable[Any]) -> None:
     await cancelled(*late, seconds=GIVING_UP_SECONDS)
     for task in tasks:
         if task.done() and not task.cancelled() and (error := task.exception()):
-            logger.warning("not ended in good order", error=str(error) or repr(error))
+            logger.warning("not ended in good order", error=described(error))
 
 
 async def cancelled(*tasks: asyncio.Future[Any], seconds: float = math.inf) -> None:

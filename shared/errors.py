@@ -47,6 +47,25 @@ def redacted(url: str) -> str:
     return re.sub(r"(?<=://)([^/@]*?):[^@]*@", r"\1:***@", url)
 
 
+_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+
+
+def without_data(message: str) -> str:
+    """A library's message in one line, without what it quotes but names: of tables, columns, settings.
+
+    Libraries quote what they choke on, and that may be a visitor's address, a path, an id.
+    """
+    line = " ".join(message.split())
+    return _QUOTED.sub(lambda found: found[0] if _NAME.fullmatch(found[1] or found[2] or "") else "'…'", line)
+
+
+def described(error: BaseException) -> str:
+    """An error in one line for the log: its type, and what it says, without data."""
+    said = without_data(str(error))
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 class SetupError(TruycapError):
     """Something that the person who starts truycap must change first: a setting, a port, a folder, a server."""
 

@@ -24,6 +24,12 @@ SITES_BROKEN = Gauge(
     "truycap_sites_config_broken", "1 where truycap.toml is broken and the sites before it are in use."
 )
 
+SITES_BROKEN = Gauge(
+    "truycap_sites_config_broken",
+    "1 where truycap.toml is broken and the sites before it are in use.",
+    multiprocess_mode="livemax",
+)
+
 # Ingest
 
 ACCEPTED = Counter("truycap_events_accepted_total", "Events answered 202: their XADD had returned.", ["shard"])

@@ -1,17 +1,23 @@
-"""Settings of a process: environment variables with the prefix TRUYCAP_. Sites stand in truycap.toml (sites.py)."""
+"""Settings of a process: environment variables with the prefix TRUYCAP_. Sites stand in truycap.toml (sites.py).
+
+Each but TRUYCAP_CONFIG, which names a file itself, may also be given as TRUYCAP_<NAME>_FILE: the file that holds the
+value, as Docker and Kubernetes hand secrets over.
+"""
 
 import difflib
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SetupError
-from shared.sites import Sites, load_sites
+from shared.watch import WatchedSites
 
 PREFIX = "TRUYCAP_"
+_FILE = "_FILE"
 
 
 class Settings(BaseSettings):
@@ -20,10 +26,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="the Redis server: redis://, rediss:// or unix://")
+    redis_password: SecretStr | None = Field(None, description="its password, as it is, instead of one in the URL")
     clickhouse_dsn: str = Field(
         "http://127.0.0.1:8123/truycap",
         description="the store: http(s)://user:password@host:port/database or chdb:///path",
     )
+    clickhouse_password: SecretStr | None = Field(None, description="its password, as it is, instead of one in the DSN")
     config: Path = Field(Path("truycap.toml"), description="the file that names the sites")
     shards: int = Field(1, ge=1, le=256, description="how many shards the sites are spread over; fixed with the store")
     rate_limit: int = Field(600, ge=0, description="events that one address may send per minute; 0 for no limit")
@@ -38,22 +46,70 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    def sites(self) -> Sites:
+    def sites(self) -> WatchedSites:
         """The configured sites; SetupError where the file is missing or broken."""
-        return Sites(load_sites(self.config), self.shards)
+        return WatchedSites(self.config, self.shards)
 
 
 def load_settings(**overrides: object) -> Settings:
-    """The settings of the environment, `overrides` before it; SetupError names the variable that is wrong."""
-    known = [name.upper() for name in Settings.model_fields]
-    for name in os.environ:
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known:
-            near = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1)
-            hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(PREFIX + k for k in known)}."
-            raise SetupError(f"The environment variable {name} is unknown; {hint}")
+    """The settings of the environment, `overrides` before it; SetupError names the variable that is wrong.
+
+    A password that is given apart stands in `redis_url` and `clickhouse_dsn` afterwards.
+    """
+    _check_names()
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**{**_from_files(), **overrides})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         raise SetupError(f"{name}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+    return settings.model_copy(
+        update={
+            "redis_url": _with_password(settings.redis_url, settings.redis_password),
+            "clickhouse_dsn": _with_password(settings.clickhouse_dsn, settings.clickhouse_password),
+        }
+    )
+
+
+def is_given(setting: str) -> bool:
+    """Whether the environment has a setting, itself or in a file."""
+    name = PREFIX + setting.upper()
+    return name in os.environ or name + _FILE in os.environ
+
+
+def _check_names() -> None:
+    """SetupError for a variable of ours that nothing reads."""
+    known = [name.upper() for name in Settings.model_fields]
+    allowed = {*known, *(name + _FILE for name in known if name != "CONFIG")}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in allowed:
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(PREFIX + k for k in known)}."
+            raise SetupError(f"The environment variable {name} is unknown; {hint}")
+
+
+def _from_files() -> dict[str, object]:
+    """The settings whose values stand in files; SetupError where one cannot be read or is given twice."""
+    found: dict[str, object] = {}
+    for setting in Settings.model_fields:
+        name = PREFIX + setting.upper()
+        if not (path := os.environ.get(name + _FILE)):
+            continue
+        if name in os.environ:
+            raise SetupError(f"{name} and {name}{_FILE} are both given; keep one.")
+        try:
+            found[setting] = Path(path).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise SetupError(f"{name}{_FILE}={path}: the file cannot be read ({reason}).") from None
+    return found
+
+
+def _with_password(address: str, password: SecretStr | None) -> str:
+    """The address of a server with this password, whatever characters it has; without one, the address as it is."""
+    if password is None:
+        return address
+    parts = urlsplit(address)
+    user, _, host = parts.netloc.rpartition("@")
+    netloc = f"{user.partition(':')[0]}:{quote(password.get_secret_value(), safe='')}@{host}"
+    return parts._replace(netloc=netloc).geturl()

@@ -1,8 +1,8 @@
 """The Redis stream of a shard: its keys, what an entry holds, its consumer group.
 
 An entry is what one XADD of ingest wrote: all events of one group commit. Its fields are `v` (the version of this
-layout), `n` (how many events) and `events` (a msgpack array of `StreamEvent`). An event's position is
-(shard, entry id, index within the entry).
+layout), `n` (how many events) and `events` (a msgpack array of `StreamEvent`), and in a traced one `traceparent`
+(tracing.py). An event's position is (shard, entry id, index within the entry).
 """
 
 from collections.abc import Mapping, Sequence
@@ -152,13 +152,17 @@ def _sent_again(raw: msgspec.Raw) -> msgspec.Raw | StreamEvent:
     return msgspec.structs.replace(event, attempt=min(event.attempt + 1, MAX_ATTEMPT))
 
 
-async def append(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:
+async def append(
+    redis: "Redis", shard: int, events: Sequence[StreamEvent], beside: Mapping[str, str] | None = None
+) -> EntryId:
     """Put events on the stream as one entry and count them as accepted, both or neither; on disk when this returns.
 
-    A RedisError may mean either: the answer can be lost on the way.
+    beside: fields that the entry has beside its content. A RedisError may mean either: the answer can be lost on the
+    way.
     """
+    fields: Any = {**encode_entry(events)._asdict(), **(beside or {})}
     async with redis.pipeline(transaction=True) as transaction:
-        transaction.xadd(events_key(shard), encode_entry(events)._asdict())  # type: ignore[arg-type]
+        transaction.xadd(events_key(shard), fields)
         transaction.hincrby(delivery_key(shard), "accepted", len(events))
         name, _ = await transaction.execute()
     return EntryId.parse(name)

@@ -29,11 +29,13 @@ def create_web(
 
     checks: what /health/ready asks, by name; documents: OpenAPI `paths` and `components` of paths answered elsewhere.
     """
-    app = FastAPI(title=title, version="1", redoc_url=None)
+    # FastAPI's own telemetry would tell of clients' addresses.
+    app = FastAPI(
+        title=title, version="1", redoc_url=None, telemetry={"tracing": False, "metrics": False, "logs": False}
+    )
     app.add_exception_handler(TruycapError, _truycap_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _mistake)
     app.include_router(_health(checks))
     for router in routers:
         app.include_router(router)
@@ -101,8 +103,3 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code = _CODES.get(error.status_code, "error")
     message = f"There is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
     return _answer(error.status_code, code, message, error.headers)
-
-
-async def _mistake(request: Request, error: Exception) -> Response:
-    logger.error("request failed", path=request.url.path, exc_info=error)
-    return _answer(500, "internal_error", "The server made a mistake; it is in its log.")

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from services.api.snapshots import Snapshots
 from shared import metrics
-from shared.errors import MethodNotAllowedError, TruycapError
+from shared.errors import MethodNotAllowedError, TruycapError, UnknownSiteError
 from shared.http import ANY_ORIGIN, JSON, Headers, Protocol_, Routes, Scope, answer_error
 from shared.sites import Site, Sites
 
@@ -103,19 +103,20 @@ class Live:
 
     async def _stream(self, site_id: str, proto: Protocol_) -> None:
         stream = proto.response_stream(200, _EVENTS)
-        site = self._sites.find(site_id)
         gone = asyncio.ensure_future(proto.client_disconnect())
         ends = time.monotonic() + LIFETIME_SECONDS
         sent = ""
         try:
             while not (self._closed or gone.done()) and time.monotonic() < ends:
-                snapshot = await self._snapshots.counts(site)
+                snapshot = await self._snapshots.counts(public_site(self._sites, site_id))
                 if snapshot.etag != sent:
                     sent = snapshot.etag
                     await stream.send_bytes(b"event: counts\ndata: %b\n\n" % snapshot.body)
                     await asyncio.wait([gone], timeout=SECONDS_BETWEEN)
                 elif not await self._change(gone):
                     await stream.send_bytes(b": still here\n\n")
+        except (UnknownSiteError, NotPublicError):
+            pass  # the site was taken out meanwhile: the browser comes again and is told
         finally:
             gone.cancel()
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from services.api import counts as numbers
 from services.api.counts import SHOWN, Online
 from shared import log, metrics
-from shared.errors import TruycapError
+from shared.errors import TruycapError, described
 from shared.readmodel import (
     ONLINE_MS,
     counts_key,
@@ -111,12 +111,12 @@ class Snapshots:
     async def _keep_reading(self) -> None:
         while True:
             since = time.monotonic() - LOOKED_AT_SECONDS
-            self._asked = {site: asked for site, asked in self._asked.items() if asked > since}
+            self._asked = {site: asked for site, asked in self._asked.items() if asked > since and site in self._sites}
             self._by_site = {site: snapshot for site, snapshot in self._by_site.items() if site in self._asked}
             try:
                 await self._read([self._sites[site] for site in self._asked])
             except Exception as error:  # of whatever kind: the next reading may succeed
-                logger.warning("the read model cannot be read; the last numbers stay", error=repr(error))
+                logger.warning("the read model cannot be read; the last numbers stay", error=described(error))
             metrics.READ_MODEL_AGE.set(time.monotonic() - self.read_at)
             await asyncio.sleep(REFRESH_SECONDS)
 

@@ -4,6 +4,7 @@ from services.api.app import Api
 from services.commands.workers import as_worker
 from services.ingest.docs import openapi
 from shared.http import Server
+from shared.running import running
 from shared.serve import serve
 from shared.settings import Settings
 from shared.web import create_web
@@ -11,12 +12,14 @@ from shared.web import create_web
 
 async def run_api(settings: Settings, host: str, port: int, *, parent: int | None = None) -> None:
     """The api until a signal comes. parent: the process that this one is a worker of."""
-    api = Api(settings, settings.sites())
-    # Behind one origin (docker-compose.yml) this /docs is the only one, so it tells of ingest's paths too.
-    web = create_web("truycap", api.routers, {"api": api.ready}, [openapi()])
-    try:
-        await api.start()
-        server, watch = Server(api.routes, cold=web), as_worker(parent)
-        await serve(server, host, port, share_port=bool(parent), drain=api.drain, watch=watch)
-    finally:
-        await api.stop()
+    sites = settings.sites()
+    async with running("api", settings, sites, port) as ready:
+        api = Api(settings, sites)
+        # Behind one origin (docker-compose.yml) this /docs is the only one, so it tells of ingest's paths too.
+        web = create_web("truycap", api.routers, {"api": api.ready}, [openapi()])
+        try:
+            await api.start()
+            server, watch = Server(api.routes, cold=web), [*as_worker(parent), sites.watch()]
+            await serve(server, host, port, share_port=bool(parent), drain=api.drain, watch=watch, ready=ready)
+        finally:
+            await api.stop()

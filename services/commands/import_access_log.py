@@ -69,8 +69,8 @@ async def import_access_log(stores: Stores, file: Path, site_id: str, console: C
         console.print(f"  {late:>9,}  of these are dated in the future and were rejected")
     if dead := delivery.dead - delivered.dead:
         console.print(
-            f"  {dead:>9,}  of these could not be counted: a running truycap must be started again after a site was "
-            "added. Then: truycap dead-letters replay"
+            f"  {dead:>9,}  of these could not be counted: see `truycap dead-letters list`, and whether the running "
+            "truycap has the same truycap.toml. Then: truycap dead-letters replay"
         )
         raise SaidError(1)
 

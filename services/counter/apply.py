@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from services.counter.batch import Batch
 from services.counter.changes import Command, Word
 from services.counter.lease import FencedError, epoch_key
-from shared import metrics
+from shared import metrics, tracing
 from shared.redis import script
 from shared.streams import GROUP, events_key
 
@@ -23,7 +23,7 @@ async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Iterable[Com
     for command in commands:
         words.append(len(command))
         words.extend(command)
-    with metrics.APPLY_SECONDS.labels(str(batch.shard)).time():
+    with metrics.APPLY_SECONDS.labels(str(batch.shard)).time(), tracing.script("apply"):
         # Not EVALSHA: after a restart Redis would not know the script, on the one path that must work.
         acknowledged = await redis.eval(_SCRIPT, 2, events_key(batch.shard), epoch_key(batch.shard), *words)
     if acknowledged == -1:

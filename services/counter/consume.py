@@ -8,14 +8,17 @@ from services.counter.apply import apply
 from services.counter.batch import Batch
 from services.counter.ceiling import LETTER, level_change
 from services.counter.changes import changes
-from services.counter.enrich import Outcome, enrich, sort_out
+from services.counter.enrich import UNKNOWN_SITE, Outcome, enrich, sort_out
 from services.counter.ensure import ensure_written
+from services.counter.left_out import left_out
 from services.counter.resent import RecentIds, find_stored
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
 from services.counter.write import write_once
-from shared import metrics
+from shared import log, metrics, tracing
 from shared.sites import Sites
+
+logger = log.get(__name__)
 
 
 class BatchCounter:
@@ -51,8 +54,21 @@ class BatchCounter:
         FencedError or RedisError where it is left pending; StoreError where no repetition would help;
         DeadLetterCeilingError where too much of it cannot be counted.
         """
+        with (
+            log.about(shard=batch.shard, batch=batch.token),
+            tracing.process(
+                batch.shard, batch.token, batch.entries, events=lambda: len(batch.events), recovered=batch.recovered
+            ),
+        ):
+            await self._count(batch)
+
+    async def _count(self, batch: Batch) -> None:
         outcome = Outcome()
         arrivals = sort_out(batch, self._sites, outcome)
+        if any(letter.reason == UNKNOWN_SITE for letter in outcome.dead):
+            await self._sites.look()  # ingest may have seen a new site a moment before
+            outcome = Outcome()
+            arrivals = sort_out(batch, self._sites, outcome)
         state = await read_state(self._redis, batch.shard, self._epoch, arrivals)
         stored = self._recent.positions(arrivals) | await find_stored(self._store, batch.shard, arrivals)
         enrich(batch, arrivals, state, stored, outcome)
@@ -61,6 +77,8 @@ class BatchCounter:
             await ensure_written(self._store, batch, outcome, self._guard)
         if await apply(self._redis, batch, self._epoch, changes(batch, outcome.rows, outcome, state)):
             _measure(batch, outcome, state.dead_level + outcome.level_change)
+            for line in left_out(batch, outcome):
+                logger.log(line.level, line.what, **line.fields)
         self._recent.add(outcome.rows)
         self.counted += 1
 

@@ -26,6 +26,8 @@ FUTURE_MS = 10 * 60 * 1000
 OVERTAKEN_MS = 1000
 """A leave this soon after its visitor was seen was overtaken by the view of the next page."""
 
+UNKNOWN_SITE = "unknown_site"
+
 VoteKey = tuple[str, str, int]
 """(site, item, voter)"""
 
@@ -103,8 +105,8 @@ def sort_out(batch: Batch, sites: Sites, outcome: Outcome) -> list[Arrival]:
     for position, event in batch.events:
         if isinstance(event, Malformed):
             outcome.dead.append(DeadLetter(position, event.reason, event.content))
-        elif (site := sites.get(event.site)) is None or sites.shard(event.site) != batch.shard:
-            reason = "unknown_site" if site is None else "wrong_shard"
+        elif (site := sites.once_known(event.site)) is None or sites.shard(event.site) != batch.shard:
+            reason = UNKNOWN_SITE if site is None else "wrong_shard"
             outcome.dead.append(DeadLetter(position, reason, encode_entry([event])))
         elif event.kind in (Kind.PAGEVIEW, Kind.RATING) and len(event.id) != ID_BYTES:
             outcome.dead.append(DeadLetter(position, "undecodable", encode_entry([event])))

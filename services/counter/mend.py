@@ -5,20 +5,17 @@ takes its place. Every place is taken at once (REPLACE PARTITION), so that who r
 that is cut off leaves nothing half done but a table that the next one drops.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from services.counter.ensure import inserts_done
-from services.counter.lease import Lease, taken_over
+from services.counter.paused import paused
 from services.counter.store import Guard
 from services.counter.truth import ROLL_UPS, sql
 from shared.clickhouse import Statements
 
-_SETTLE_SECONDS = 0.5
 _WHOLE = "all"
 """The partition of a table that is not partitioned."""
 
@@ -32,7 +29,7 @@ class Mended(NamedTuple):
 
 async def mend(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[Mended]:
     """Mend the store of all shards; the read model is not touched. FencedError where a shard was taken from us."""
-    async with _paused(redis, store, shards) as guard:
+    async with paused(redis, store, shards) as guard:
         for table in ("events", *ROLL_UPS):
             await store.command(f"DROP TABLE IF EXISTS {table}_mending SYNC")
         for partition, surplus in await store.query(sql("doubled")):
@@ -51,23 +48,6 @@ async def mend(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[
                 )
                 await _replace(store, table, _WHOLE, guard)
             yield Mended(table, 0)
-
-
-@asynccontextmanager
-async def _paused(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[Guard]:
-    """Have all shards alone meanwhile, and nothing is being inserted. The guard says whether that is still so."""
-    async with AsyncExitStack() as stack:
-        epochs = [await stack.enter_async_context(taken_over(redis, shard)) for shard in range(shards)]
-
-        async def guard() -> None:
-            for shard, epoch in enumerate(epochs):
-                await Lease(redis, shard).renew(epoch)
-
-        # An insert that a counter began while it had its shard is waited for.
-        await asyncio.sleep(_SETTLE_SECONDS)
-        await inserts_done(store)
-        await guard()
-        yield guard
 
 
 @asynccontextmanager

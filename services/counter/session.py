@@ -20,13 +20,14 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter
-from services.counter.lease import LEASE_MS, FencedError, Lease
+from services.counter.lease import LEASE_MS, FencedError, Lease, RestoringError
 from services.counter.recover import forget_consumer, pending_batch, pending_consumers
 from services.counter.resent import RecentIds
 from services.counter.store import PatientStore
 from shared import log, metrics
 from shared.clickhouse import ClickHouse
 from shared.ending import BATCHES_SECONDS, cancelled
+from shared.errors import described
 from shared.sites import Sites
 from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
 
@@ -48,7 +49,7 @@ class LostReadError(Exception):
     """Something is pending that this session did not get: an answer of Redis was lost on the way."""
 
 
-_PASSING = (FencedError, LostReadError, RedisError, OSError)
+_PASSING = (FencedError, LostReadError, RestoringError, RedisError, OSError)
 
 
 class ShardCounter:
@@ -87,7 +88,7 @@ class ShardCounter:
                     self.alive_at = time.monotonic()
                     await asyncio.sleep(RETRY_SECONDS)
             except _PASSING as error:
-                self._log.warning("session ended", error=str(error) or type(error).__name__)
+                self._log.warning("session ended", error=described(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     def stop(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import stamina
 
-from shared import log, metrics
+from shared import log, metrics, tracing
 from shared.clickhouse import ClickHouse, Row
 from shared.errors import StoreError
 
@@ -39,17 +39,21 @@ class PatientStore:
     ) -> bool:
         """The same for an insert, which guard is asked before."""
         await guard()
-        with self._insert_seconds.time():
-            return await self._once(self._store.insert(table, columns, settings))
+        return await self._once(self._insert(table, columns, settings))
 
     async def insert(
         self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any], guard: Guard
     ) -> None:
         """guard is asked before every attempt: after a long outage the shard may be somebody else's."""
         async for attempt in self._attempts():
-            with attempt, self._insert_seconds.time():
+            with attempt:
                 await guard()
-                await self._store.insert(table, columns, settings)
+                await self._insert(table, columns, settings)
+
+    async def _insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+        rows = len(next(iter(columns.values())))
+        with self._insert_seconds.time(), tracing.insert(table, rows):
+            await self._store.insert(table, columns, settings)
 
     async def _once(self, statement: Awaitable[None]) -> bool:
         try:

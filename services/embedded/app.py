@@ -12,12 +12,21 @@ from services.embedded.store_socket import open_store_socket
 from services.ingest.app import Ingest
 from services.ingest.docs import openapi
 from services.stores import DEMO, embedded_settings, embedded_sites
+from shared import log
 from shared.clickhouse import ClickHouse
 from shared.ending import LAST_SECONDS, within
 from shared.http import Server
-from shared.schema import migrate
+from shared.running import running
+from shared.schema import Migration, migrate
 from shared.serve import check_port, serve
 from shared.web import create_web
+
+logger = log.get(__name__)
+
+
+def _say(migration: Migration, number: int) -> None:
+    if number == 1:
+        logger.info("updates the schema", migration=migration.name)
 
 
 async def up(host: str, port: int, data: Path, config: Path | None, started: Callable[[Folder, str], None]) -> None:
@@ -29,6 +38,7 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
     folder.create()
     async with AsyncExitStack() as stack:  # what was started last is stopped first
         stack.enter_context(folder.locked())
+        ready = await stack.enter_async_context(running("up", settings, sites, port))
 
         child = RedisChild(folder, find_binary(folder))
         stack.push_async_callback(child.stop)
@@ -36,7 +46,7 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
 
         store = await ClickHouse.connect(settings.clickhouse_dsn)
         stack.push_async_callback(store.close)
-        await migrate(store, settings.shards)
+        await migrate(store, settings.shards, _say)
         await stack.enter_async_context(open_store_socket(store, folder.store_socket))
 
         ingest, counter = Ingest(settings, sites), Counter(settings, sites, alone=True)
@@ -45,6 +55,10 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
         for service in (api, counter, ingest):
             await service.start()
 
+        def runs() -> None:
+            ready()
+            started(folder, next((site for site in sites if site != DEMO.id), DEMO.id))
+
         checks = {"ingest": ingest.ready, "counter": counter.ready, "api": api.ready}
         web = create_web("truycap", api.routers, checks, [openapi()])
         await serve(
@@ -52,6 +66,6 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
             host,
             port,
             drain=api.drain,
-            watch=[child.watch(), counter.failed()],
-            ready=lambda: started(folder, next((site for site in sites if site != DEMO.id), DEMO.id)),
+            watch=[child.watch(), counter.failed(), sites.watch()],
+            ready=runs,
         )

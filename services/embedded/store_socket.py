@@ -1,13 +1,14 @@
 """The store of a running `truycap up` for other commands: statements over a Unix socket that is kept to its owner.
 
 chDB belongs to one process at a time. Each message is a length (4 bytes, big-endian) and msgpack: {"sql",
-"parameters", "asks"} one way, {"rows"} or {"error", "retry"} the other; a statement that asks nothing is answered
-without rows. Answers hold what msgpack has: SQL that is asked this way selects numbers and strings.
+"parameters", "asks"} or {"table", "columns", "settings"} one way, {"rows"} or {"error", "retry"} the other; a statement
+that asks nothing and an insert are answered without rows. Messages hold what msgpack has: SQL that is asked this way
+selects numbers and strings.
 """
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -65,18 +66,24 @@ class RemoteStore:
             raise SetupError(f"The running truycap does not answer on {path} ({error.strerror}).") from None
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        return await self._run(sql, parameters, asks=True)
+        return await self._statement(sql, parameters, asks=True)
 
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        await self._run(sql, parameters, asks=False)
+        await self._statement(sql, parameters, asks=False)
+
+    async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
+        await self._run({"table": table, "columns": dict(columns), "settings": dict(settings)})
 
     async def close(self) -> None:
         self._writer.close()
         await self._writer.wait_closed()
 
-    async def _run(self, sql: str, parameters: Mapping[str, Any] | None, *, asks: bool) -> list[Row]:
+    async def _statement(self, sql: str, parameters: Mapping[str, Any] | None, *, asks: bool) -> list[Row]:
+        return await self._run({"sql": sql, "parameters": dict(parameters or {}), "asks": asks})
+
+    async def _run(self, message: Mapping[str, Any]) -> list[Row]:
         async with self._turn:
-            _send(self._writer, {"sql": sql, "parameters": dict(parameters or {}), "asks": asks})
+            _send(self._writer, message)
             try:
                 await self._writer.drain()
                 reply = msgspec.msgpack.decode(await _receive(self._reader))
@@ -89,6 +96,9 @@ class RemoteStore:
 
 
 async def _run(store: Statements, statement: Mapping[str, Any]) -> list[Row]:
+    if "table" in statement:
+        await store.insert(statement["table"], statement["columns"], statement["settings"])
+        return []
     if statement["asks"]:
         return await store.query(statement["sql"], statement["parameters"])
     await store.command(statement["sql"], statement["parameters"])

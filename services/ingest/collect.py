@@ -13,7 +13,7 @@ import msgspec
 from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
 from services.ingest.pipeline import Pipeline, Request
 from services.ingest.publish import Publisher
-from shared import metrics
+from shared import metrics, tracing
 from shared.errors import MethodNotAllowedError, SetupError, TruycapError
 from shared.events import PageView, StreamEvent
 from shared.http import JSON, Headers, Protocol_, RequestHeaders, Routes, Scope, answer_error
@@ -56,7 +56,8 @@ class Collect:
 
     @property
     def routes(self) -> Routes:
-        return Routes({"/v1/events": self.events, "/v1/pixel.gif": self.pixel})
+        handlers = (("POST", "/v1/events", self.events), ("GET", "/v1/pixel.gif", self.pixel))
+        return Routes({path: tracing.request(method, path, handler) for method, path, handler in handlers})
 
     async def events(self, scope: Scope, proto: Protocol_) -> int:
         """202 once the XADD that holds the events has returned."""

@@ -8,10 +8,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from opentelemetry.trace import SpanContext
 from redis.asyncio import Redis
 
 from services.ingest.errors import UnavailableError
-from shared import log, metrics
+from shared import log, metrics, tracing
+from shared.errors import described
 from shared.events import StreamEvent
 from shared.streams import MAX_ENTRY_EVENTS, append
 
@@ -26,11 +28,16 @@ logger = log.get(__name__)
 
 
 class Waiting(NamedTuple):
-    """Events of one request. since: when they came, by the loop's clock; done: what the request waits for."""
+    """Events of one request.
+
+    since: when they came, by the loop's clock; done: what the request waits for; span: the request's, where it
+    is sampled.
+    """
 
     events: Sequence[StreamEvent]
     since: float
     done: asyncio.Future[None]
+    span: SpanContext | None
 
 
 class Publisher:
@@ -58,7 +65,7 @@ class Publisher:
         if self._events_waiting + len(events) > MAX_WAITING:
             done.set_exception(UnavailableError("Too many events are waiting for Redis; send again later."))
             return done
-        self._waiting.append(Waiting(events, asyncio.get_running_loop().time(), done))
+        self._waiting.append(Waiting(events, asyncio.get_running_loop().time(), done, tracing.current()))
         self._events_waiting += len(events)
         self._wake.set()
         return done
@@ -103,28 +110,31 @@ class Publisher:
 
     async def _commit(self, group: list[Waiting]) -> None:
         events = [event for waiting in group for event in waiting.events]
-        try:
-            with self._seconds.time():
-                waited = asyncio.get_running_loop().time() - group[0].since
-                async with asyncio.timeout(max(LEAST_SECONDS, COMMIT_SECONDS - waited)):
-                    await append(self._redis, self._shard, events)
-        except Exception as error:  # of whatever kind: those who wait must hear of it, and the next group must go
-            logger.warning(
-                "Redis did not take a group of events",
-                shard=self._shard,
-                events=len(events),
-                error=repr(error),
-            )
-            # Whoever waits behind this group would wait in vain as long again.
-            self._settle(group + self._waiting, "Redis did not take the event in time; send it again.")
-            self._waiting = []
-            return
+        with tracing.publish(self._shard, len(events), [waiting.span for waiting in group if waiting.span]) as span:
+            try:
+                with self._seconds.time():
+                    waited = asyncio.get_running_loop().time() - group[0].since
+                    async with asyncio.timeout(max(LEAST_SECONDS, COMMIT_SECONDS - waited)):
+                        entry = await append(self._redis, self._shard, events, tracing.fields(span))
+            except Exception as error:  # of whatever kind: those who wait must hear of it, and the next group must go
+                tracing.failed(span, error)
+                logger.warning(
+                    "Redis did not take a group of events",
+                    shard=self._shard,
+                    events=len(events),
+                    error=described(error),
+                )
+                # Whoever waits behind this group would wait in vain as long again.
+                self._settle(group + self._waiting, "Redis did not take the event in time; send it again.")
+                self._waiting = []
+                return
+            tracing.published(span, str(entry))
         self._accepted.inc(len(events))
         self._sizes.observe(len(events))
         self._settle(group, None)
 
     def _settle(self, group: list[Waiting], error: str | None) -> None:
-        for events, _, done in group:
+        for events, _, done, _ in group:
             self._events_waiting -= len(events)
             if done.done():  # its client went away
                 continue

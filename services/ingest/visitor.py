@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from services.ingest.errors import UnavailableError
 from shared import log
+from shared.errors import described
 
 DAY_MS = 86_400_000
 _REFRESH_SECONDS = 60.0
@@ -58,7 +59,7 @@ class Salts:
         try:
             await self._refresh()
         except RedisError as error:
-            logger.warning("the day's salt is not there yet", error=str(error))
+            logger.warning("the day's salt is not there yet", error=described(error))
         self._task = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
@@ -71,7 +72,7 @@ class Salts:
                 await self._refresh()
                 await asyncio.sleep(_REFRESH_SECONDS)
             except Exception as error:  # of whatever kind: without a salt nobody is counted after midnight
-                logger.warning("the daily salt could not be fetched", error=repr(error))
+                logger.warning("the daily salt could not be fetched", error=described(error))
                 await asyncio.sleep(1.0)
 
     async def _refresh(self) -> None:

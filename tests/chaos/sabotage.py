@@ -91,7 +91,7 @@ def _apply_first() -> None:
     real_apply = _replace(consume, "apply", apply_then_write)
 
 
-async def _append_and_trim(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:
+async def _append_and_trim(redis: "Redis", shard: int, events: Sequence[StreamEvent], _: object) -> EntryId:
     async with redis.pipeline(transaction=True) as transaction:
         fields: Any = encode_entry(events)._asdict()
         transaction.xadd(events_key(shard), fields, maxlen=MAXLEN, approximate=False)

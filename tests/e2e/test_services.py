@@ -1,6 +1,7 @@
 """The services one by one, as processes of their own against real servers."""
 
 import asyncio
+import time
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,20 @@ def services(tmp_path: Path) -> Iterator[Services]:
         yield services
 
 
+def until_known(services: Services, site: str) -> None:
+    """Until ingest takes a view of the site, which is one."""
+    ends = time.monotonic() + 15
+    while True:
+        try:
+            assert services.view(site, "v") == 202
+        except urllib.error.HTTPError as error:
+            error.close()
+            assert time.monotonic() < ends, f"{site} stays unknown"
+            time.sleep(0.1)
+        else:
+            return
+
+
 def test_services_of_their_own_count_together_and_outlive_each_others_death(services: Services) -> None:
     for number in range(20):
         assert services.view("hanoi", f"v{number}") == 202
@@ -30,6 +45,11 @@ def test_services_of_their_own_count_together_and_outlive_each_others_death(serv
         services.get("api", "/v1/sites/hue/counts")
     with refused.value:
         assert refused.value.code == 403
+
+    with Path(services.environment["TRUYCAP_CONFIG"]).open("a", encoding="utf-8") as config:
+        config.write('[[site]]\nid = "vinh"\nhostnames = ["*"]\n')
+    until_known(services, "vinh")
+    until_total(services, "vinh", 1)  # without a restart of any of them, and not one dead letter
 
     services.processes["counter"].kill()
     for number in range(20, 25):

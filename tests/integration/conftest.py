@@ -42,7 +42,8 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
 def chdb_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The one folder that chDB may have open in this process; the engine stays open between the tests."""
     folder = tmp_path_factory.mktemp("chdb").resolve()
-    with closing(chdb.connect(str(folder))):  # type: ignore[no-untyped-call]
+    # The first connection's options are the engine's; these are those of shared/clickhouse.py.
+    with closing(chdb.connect(f"{folder}?backups.allowed_path=/")):  # type: ignore[no-untyped-call]
         yield folder
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from shared.clock import wall_clock_ms
 from shared.delivery import read_delivery
 from shared.sites import Site, Sites
 from shared.streams import GROUP, Entry, append, dead_key, ensure_group, events_key
+from shared.watch import WatchedSites
 from tests.support.counting import (
     GOOGLEBOT,
     HANOI,
@@ -354,3 +356,19 @@ async def test_a_lost_stream_is_made_again_and_counting_goes_on(
 
         await until(ready, "the counter is ready again")
     assert (await shown(redis, HANOI))["visits"]["total"] == 2
+
+
+async def test_a_site_that_ingest_saw_first_is_looked_for_before_its_event_is_called_unknown(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "truycap.toml"
+    config.write_text('[[site]]\nid = "hue"\nhostnames = ["*"]\n', "utf-8")
+    sites = WatchedSites(config, 1)
+    async with counting(settings(redis_server.url, dsn), sites):  # nobody watches the file
+        config.write_text('[[site]]\nid = "hanoi"\nhostnames = ["*"]\n', "utf-8")
+        # And what was accepted for a site just before it was taken out is counted.
+        await append(redis, 0, [pageview("hanoi"), pageview("hue"), pageview("never")])
+        await until_counted(redis)
+    delivery = await read_delivery(redis, 0)
+    assert (delivery.counted, delivery.dead) == (2, 1)
+    assert await differences(redis, migrated, sites) == []

@@ -3,14 +3,18 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from services.commands.migrate import run_migrate, show_migrations
 from shared import schema
 from shared.clickhouse import ClickHouse
 from shared.errors import SetupError, StoreError
+from tests.support.counting import settings
 from tests.support.servers import ClickHouseServer, free_port
 
 ONE_MONTH = (date(2026, 11, 22),)
@@ -61,12 +65,12 @@ def votes(*changes: tuple[int, int]) -> dict[str, list[Any]]:
 
 
 async def insert(store: ClickHouse, columns: Mapping[str, Sequence[Any]], token: str) -> None:
-    settings = {
+    once = {
         "insert_deduplication_token": token,
         "deduplicate_blocks_in_dependent_materialized_views": 1,
         "async_insert": 0,
     }
-    await store.insert("events", columns, settings)
+    await store.insert("events", columns, once)
 
 
 async def counted(store: ClickHouse) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def expected(count: int) -> dict[str, Any]:
 async def test_migrate_applies_everything_once(store: ClickHouse) -> None:
     assert await schema.migrate(store, shards=2) == schema.migrations()
     assert await schema.migrate(store, shards=2) == []
-    assert await schema.pending(store) == []
+    assert await schema.pending(store, shards=2) == []
 
 
 async def test_migrate_finishes_what_was_cut_off(store: ClickHouse) -> None:
@@ -118,7 +122,40 @@ async def test_a_newer_schema_is_refused(migrated: ClickHouse) -> None:
     await migrated.command("INSERT INTO migrations (version, name) VALUES (9999, 'later')")
 
     with pytest.raises(SetupError, match="newer truycap"):
-        await schema.pending(migrated)
+        await schema.pending(migrated, shards=1)
+    with pytest.raises(SetupError, match="newer truycap"):
+        await schema.migrate(migrated, shards=1)
+    await schema.check_migrated(migrated)  # an upgrade goes on: the services before it count as ever
+
+
+async def test_a_store_that_is_only_looked_at_is_not_changed(store: ClickHouse, dsn: str, database: str) -> None:
+    everything = "SELECT database, name, metadata_modification_time FROM system.tables ORDER BY ALL"
+    before = await store.query(everything)
+    assert await schema.pending(store, shards=1) == schema.migrations()
+    assert await ClickHouse.find(dsn.replace(database, f"{database}_other")) is None
+    assert await store.query(everything) == before
+    assert await store.query(f"SELECT name FROM system.databases WHERE name = '{database}_other'") == []
+
+
+async def test_the_command_says_what_it_does_and_what_it_would_do(store: ClickHouse, dsn: str) -> None:
+    said, configured = StringIO(), settings("redis://unused", dsn)
+    await show_migrations(configured, Console(file=said, width=300))
+    shown = said.getvalue()
+    assert "would apply 0001 events\n\nCREATE TABLE events\n(" in shown
+    assert "PARTITION BY toYYYYMM(date)\n" in shown
+    assert shown.endswith("\nNothing was changed.\n")
+    said.truncate(0)
+    await run_migrate(configured, Console(file=said, width=300))
+    await show_migrations(configured, Console(file=said, width=300))
+    *applied, first, second = said.getvalue().strip("\0").splitlines()
+    assert applied == [f"applying {version:04d} {name}" for version, name, _ in schema.migrations()]
+    assert first == second == "The schema is up to date."
+
+
+async def test_a_folder_that_chdb_never_had_is_left_alone(tmp_path: Path) -> None:
+    for folder in (tmp_path / "missing", tmp_path):
+        assert await ClickHouse.find(f"chdb://{folder}") is None
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("days", [ONE_MONTH, TWO_MONTHS], ids=["one partition", "two partitions"])

@@ -1,6 +1,6 @@
 """A test tool: chDB behind as much of ClickHouse's HTTP interface as clickhouse-connect's client uses.
 
-    python -m tests.support.clickhouse_server --data DIR --port 0
+    python -m tests.support.clickhouse_server --data DIR --backups DIR --port 0
 
 prints `listening on PORT` once it answers, on 127.0.0.1 alone. SIGTERM and SIGINT end it after
 what still runs. It answers /ping and statements by POST body or ?query=, with param_*, database, settings, forms
@@ -114,8 +114,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = str(folder.resolve())
+    def __init__(self, folder: Path, backups: Path, port: int) -> None:
+        self.connection = f"{folder.resolve()}?backups.allowed_path={backups.resolve()}"
         self.engine = self.handle()
         answer = self.engine.query("SELECT version(), timezone()", "TabSeparated").bytes().decode()
         self.version, self.timezone = answer.strip().split("\t")
@@ -123,7 +123,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
 
     def handle(self) -> Any:
-        return chdb.connect(self.folder)  # type: ignore[no-untyped-call]
+        return chdb.connect(self.connection)  # type: ignore[no-untyped-call]
 
     def end(self) -> None:
         """Let no other statement begin, wait for those that run (5 s for each), close the engine."""
@@ -212,9 +212,10 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser(description="chDB over ClickHouse's HTTP interface, for tests alone")
     parser.add_argument("--data", type=Path, required=True, help="the folder of the data; made if missing")
+    parser.add_argument("--backups", type=Path, required=True, help="backups.allowed_path")
     parser.add_argument("--port", type=int, default=0, help="0 for any free one")
     options = parser.parse_args()
-    server, stop = Server(options.data, options.port), threading.Event()
+    server, stop = Server(options.data, options.backups, options.port), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

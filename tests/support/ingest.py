@@ -1,7 +1,7 @@
 """What tests of ingest share: a running one, what to send, and what is on the stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -72,10 +72,12 @@ class Gate:
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
 
-    async def append(self, redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:
+    async def append(
+        self, redis: "Redis", shard: int, events: Sequence[StreamEvent], beside: Mapping[str, str]
+    ) -> EntryId:
         self.reached.set()
         await self.open.wait()
-        return await append(redis, shard, events)
+        return await append(redis, shard, events, beside)
 
 
 async def entries(redis: "Redis", shard: int = 0) -> list[list[StreamEvent]]:

@@ -119,13 +119,19 @@ class ClickHouseServer(Server):
     _ready = re.compile(rb"listening on (\d+)\n")
 
     @property
+    def backups(self) -> Path:
+        """Where it may write backups."""
+        return self.folder / "backups"
+
+    @property
     def dsn(self) -> str:
         """Ends with a slash, so that a database's name can follow."""
         return f"http://127.0.0.1:{self.port}/"
 
     def _command(self) -> Sequence[str]:
         module = "tests.support.clickhouse_server"
-        return [sys.executable, "-m", module, "--data", str(self.folder / "data"), "--port", str(self.port)]
+        folders = ["--data", str(self.folder / "data"), "--backups", str(self.backups)]
+        return [sys.executable, "-m", module, *folders, "--port", str(self.port)]
 
 
 def redis_binary() -> str:

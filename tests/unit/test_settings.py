@@ -1,11 +1,14 @@
 """Settings from the environment: a wrong variable is named, with what is known."""
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from shared.errors import SetupError
-from shared.settings import load_settings
+from services.embedded.folder import Folder
+from services.stores import embedded_settings
+from shared.errors import SetupError, redacted
+from shared.settings import is_given, load_settings
 
 
 def test_a_variable_sets_a_setting_and_an_override_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +22,9 @@ def test_a_variable_sets_a_setting_and_an_override_comes_first(monkeypatch: pyte
     ("name", "said"),
     [
         ("TRUYCAP_REDIS_ULR", "did you mean TRUYCAP_REDIS_URL?"),
-        ("TRUYCAP_XYZZY", "known are TRUYCAP_REDIS_URL, TRUYCAP_CLICKHOUSE_DSN, "),
+        ("TRUYCAP_SHARD_FILE", "did you mean TRUYCAP_SHARDS?"),
+        ("TRUYCAP_CONFIG_FILE", "did you mean TRUYCAP_CONFIG?"),
+        ("TRUYCAP_XYZZY", "known are TRUYCAP_REDIS_URL, TRUYCAP_REDIS_PASSWORD, "),
     ],
 )
 def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
@@ -28,6 +33,50 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: s
         load_settings()
     assert f"{name} is unknown; " in caught.value.message
     assert said in caught.value.message
+
+
+def test_a_file_may_hold_the_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("redis://elsewhere:1/0\n", "utf-8")
+    monkeypatch.setenv("TRUYCAP_REDIS_URL_FILE", str(secret))
+    assert load_settings().redis_url == "redis://elsewhere:1/0"
+    assert load_settings(redis_url="redis://here:1/0").redis_url == "redis://here:1/0"
+    assert (is_given("redis_url"), is_given("clickhouse_dsn")) == (True, False)
+
+
+def test_a_value_and_a_file_for_it_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRUYCAP_SHARDS", "2")
+    monkeypatch.setenv("TRUYCAP_SHARDS_FILE", str(tmp_path / "shards"))
+    with pytest.raises(SetupError, match="TRUYCAP_SHARDS and TRUYCAP_SHARDS_FILE are both given"):
+        load_settings()
+
+
+def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRUYCAP_SHARDS_FILE", str(tmp_path / "none"))
+    with pytest.raises(SetupError, match=r"TRUYCAP_SHARDS_FILE=.*none: the file cannot be read \(No such file"):
+        load_settings()
+
+
+@pytest.mark.parametrize("password", ["plain", "@:/?#%[] &+ü'\""])
+def test_a_password_stands_apart_as_it_is_and_is_never_shown(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setenv("TRUYCAP_REDIS_URL", "redis://redis:6379/0")
+    monkeypatch.setenv("TRUYCAP_REDIS_PASSWORD", password)
+    monkeypatch.setenv("TRUYCAP_CLICKHOUSE_DSN", "http://truycap:old@clickhouse:8123/truycap")
+    monkeypatch.setenv("TRUYCAP_CLICKHOUSE_PASSWORD", password)
+    settings = load_settings()
+    redis, clickhouse = urlsplit(settings.redis_url), urlsplit(settings.clickhouse_dsn)
+    assert (redis.username, unquote(redis.password or ""), redis.hostname, redis.port) == ("", password, "redis", 6379)
+    assert (clickhouse.username, unquote(clickhouse.password or "")) == ("truycap", password)
+    assert redacted(settings.redis_url) == "redis://:***@redis:6379/0"
+    assert redacted(settings.clickhouse_dsn) == "http://truycap:***@clickhouse:8123/truycap"
+
+
+def test_the_passwords_of_servers_are_not_for_the_folder_of_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRUYCAP_REDIS_PASSWORD", "secret")
+    monkeypatch.setenv("TRUYCAP_CLICKHOUSE_PASSWORD", "secret")
+    folder = Folder(tmp_path)
+    settings = embedded_settings(folder, None)
+    assert (settings.redis_url, settings.clickhouse_dsn) == (folder.redis_url, folder.clickhouse_dsn)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""What of a batch is not counted, for the log: a line for each reason, however many events it concerns."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from services.counter.batch import Batch, Position
+from services.counter.enrich import ID_BYTES, Outcome
+from shared.events import StreamEvent
+
+SHOWN = 5
+"""Of so many events a line says which they are."""
+
+
+class LeftOut(NamedTuple):
+    """A line of the log. level: as logging has it."""
+
+    level: int
+    what: str
+    fields: dict[str, object]
+
+
+def left_out(batch: Batch, outcome: Outcome) -> Iterator[LeftOut]:
+    """The lines of a batch, those of dead letters first."""
+    dead = [(letter.reason, letter.position, letter.content.n) for letter in outcome.dead]
+    rejected = [(reason, position, 1) for position, reason in outcome.rejected]
+    if dead or rejected:
+        ids = _ids(batch)
+        yield from _lines(logging.WARNING, "events are dead-lettered", dead, ids)
+        yield from _lines(logging.INFO, "events are rejected", rejected, ids)
+
+
+def _lines(
+    level: int, what: str, found: Sequence[tuple[str, Position, int]], ids: dict[Position, str]
+) -> Iterator[LeftOut]:
+    for reason in sorted({reason for reason, *_ in found}):
+        these = [(position, events) for why, position, events in found if why == reason]
+        shown = [position for position, _ in these[:SHOWN]]
+        yield LeftOut(
+            level,
+            what,
+            {
+                "reason": reason,
+                "events": sum(events for _, events in these),
+                "positions": [f"{entry}/{number}" for entry, number in shown],  # as `dead-letters list` says
+                "ids": [ids[position] for position in shown if position in ids],
+            },
+        )
+
+
+def _ids(batch: Batch) -> dict[Position, str]:
+    """The ids that trackers gave the events; pings, leaves and what cannot be decoded have none."""
+    return {
+        position: str(UUID(bytes=event.id))
+        for position, event in batch.events
+        if isinstance(event, StreamEvent) and len(event.id) == ID_BYTES
+    }

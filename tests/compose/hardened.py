@@ -1,0 +1,47 @@
+"""How the containers are kept: what they may do, how much they may take, and that no password shows."""
+
+import json
+from urllib.parse import quote
+
+from tests.compose.project import PASSWORDS, Project
+from tests.compose.said import expect
+
+MEMORY = 2 * 1024**3
+_ALL = ("--profile", "*")
+
+
+def check_hardened(project: Project) -> None:
+    """Of every service, also those that are not running: as compose will start it."""
+    services = json.loads(project.compose(*_ALL, "config", "--format", "json"))["services"]
+    for name, service in services.items():
+        found = (service["read_only"], service["cap_drop"], service["security_opt"], service["user"][:2] != "0:")
+        expect(
+            f"{name} is read-only, without capabilities, not root",
+            found,
+            (True, ["ALL"], ["no-new-privileges:true"], True),
+        )
+    limits = sum(int(service["mem_limit"]) for name, service in services.items() if name != "migrate")
+    expect(f"the memory limits come to {limits // 1024**2} MiB, below 2 GiB", limits < MEMORY, True)
+
+
+def check_secrets(project: Project) -> None:
+    """In no list of processes, no environment, no log, and no error."""
+    containers = project.compose(*_ALL, "ps", "--all", "--quiet").split()
+    running = project.compose(*_ALL, "ps", "--quiet").split()
+    seen = project.docker("inspect", *containers) + project.compose(*_ALL, "logs", "--no-color")
+    seen += "".join(project.docker("top", container, "-eo", "pid,args") for container in running)
+    elsewhere = [
+        "exec",
+        "-T",
+        "-e",
+        "TRUYCAP_REDIS_URL=redis://nobody:1",
+        "api",
+        "sh",
+        "-c",
+        "truycap verify 2>&1 || true",
+    ]
+    error = project.compose(*elsewhere)
+    expect("an error shows the address without the password", "redis://:***@nobody:1" in error, True)
+    for name, password in PASSWORDS.items():
+        shows = any(form in seen + error for form in (password, quote(password, safe="")))
+        expect(f"{name} shows nowhere", shows, False)

@@ -1,0 +1,35 @@
+"""`--profile ops`: Prometheus and Grafana, on this machine alone."""
+
+import json
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from tests.compose.project import GRAFANA_PORT, PROMETHEUS_PORT, Project
+from tests.compose.said import expect, wait_for
+
+TARGETS = ["api", "counter", "ingest", "prometheus"]
+
+
+def check_ops(project: Project) -> None:
+    """All targets up, rules loaded, Grafana healthy; a second container of a service is found by itself."""
+    project.compose("--profile", "ops", "up", "--detach", "--wait")
+    wait_for("Prometheus has every service", _up, TARGETS, 40)
+    expect("Grafana is healthy", _get(GRAFANA_PORT, "/api/health")["database"], "ok")
+    ports = project.compose("--profile", "ops", "ps", "--format", "{{.Service}} {{.Ports}}").splitlines()
+    public = [line.split()[0] for line in ports if "->" in line and "127.0.0.1" not in line]
+    expect("neither is published beyond this machine", public, ["gateway"])
+    project.compose("up", "--detach", "--wait", "--scale", "counter=2", "--no-recreate")
+    wait_for("Prometheus finds a second counter", _up, sorted([*TARGETS, "counter"]), 60)
+    project.compose("up", "--detach", "--wait", "--scale", "counter=1", "--no-recreate")
+
+
+def _up() -> list[str]:
+    """The jobs of the targets that are up."""
+    found = _get(PROMETHEUS_PORT, f"/api/v1/query?query={quote('up == 1')}")["data"]["result"]
+    return sorted(series["metric"]["job"] for series in found)
+
+
+def _get(port: str, path: str) -> dict[str, dict[str, list[dict[str, dict[str, str]]]]]:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        body: dict[str, dict[str, list[dict[str, dict[str, str]]]]] = json.load(answer)
+        return body
