@@ -1,6 +1,7 @@
 """Panels and dashboards of Grafana as JSON. Their types, for the pinned version, stand in dashboard.ts."""
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 Json = dict[str, Any]
@@ -161,8 +162,9 @@ def _laid_out(sections: Mapping[str, Iterable[list[Json]]]) -> list[Json]:
         place({"type": "row", "title": heading, "collapsed": False, "panels": []}, 0, _COLUMNS, 1)
         top += 1
         for row in rows:
-            width, height = _COLUMNS // len(row), max(_HEIGHTS[panel["type"]] for panel in row)
-            for number, panel in enumerate(row):
-                place(panel, number * width, width, height)
+            height = max(_HEIGHTS[panel["type"]] for panel in row)
+            edges = [number * _COLUMNS // len(row) for number in range(len(row) + 1)]
+            for panel, (left, right) in zip(row, pairwise(edges), strict=True):
+                place(panel, left, right - left, height)
             top += height
     return placed

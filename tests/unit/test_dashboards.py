@@ -11,7 +11,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from shared import metrics
 from tests.support.truycap import ROOT
 
-DASHBOARDS = {file.stem: json.loads(file.read_text("utf-8")) for file in (ROOT / "deploy/grafana/dashboards").iterdir()}
+FILES = (ROOT / "deploy/grafana/dashboards").glob("*.json")
+DASHBOARDS = {file.stem: json.loads(file.read_text("utf-8")) for file in FILES}
 SUFFIXES = {Counter: ("_total",), Gauge: ("",), Histogram: ("_bucket", "_count", "_sum")}
 SERIES = {
     described.name + suffix
