@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-.PHONY: help install up test check widget chaos lock clean
+.PHONY: help install up test check widget dashboards chaos lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,11 +19,14 @@ test: $(VENV)/.installed-dev node_modules/.installed  ## all checks and tests; o
 	@BIN=$(BIN) scripts/check
 	@BIN=$(BIN) scripts/test $(ARGS)
 
-check: $(VENV)/.installed-dev node_modules/.installed  ## style, types, imports and the built widget alone
+check: $(VENV)/.installed-dev node_modules/.installed  ## style, types, imports, the built widget and dashboards alone
 	@BIN=$(BIN) scripts/check
 
 widget: node_modules/.installed  ## services/api/widget/dist anew, from src
 	@npm run --silent build
+
+dashboards: $(VENV)/.installed  ## deploy/grafana/dashboards anew, from build.py and the runbook
+	@$(BIN)/python deploy/grafana/build.py
 
 chaos: $(VENV)/.installed-dev  ## kill everything at random, count from the ids: make chaos KILLS=1000 [SEED=s] [RUN=n] [REPORT=file]
 	@$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) \

@@ -21,10 +21,6 @@ BUILD.labels(version("truycap"), platform.python_version()).set(1)
 REQUESTS = Counter("truycap_http_requests_total", "Requests by route template and status.", ["route", "status"])
 REQUEST_SECONDS = Histogram("truycap_http_request_seconds", "Time to answer a request.", ["route"], buckets=_LATENCY)
 SITES_BROKEN = Gauge(
-    "truycap_sites_config_broken", "1 where truycap.toml is broken and the sites before it are in use."
-)
-
-SITES_BROKEN = Gauge(
     "truycap_sites_config_broken",
     "1 where truycap.toml is broken and the sites before it are in use.",
     multiprocess_mode="livemax",

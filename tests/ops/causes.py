@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NamedTuple
 
 from shared.streams import dead_key, delivery_key, events_key
-from tests.ops.world import DISK, MEMORY, World, meanwhile
+from tests.ops.world import DISK, MEMORY, World
+from tests.support.meanwhile import meanwhile
 
 Cause = Callable[[World], AbstractContextManager[None]]
 
@@ -111,8 +112,8 @@ def clickhouse_stutters(world: World) -> Iterator[None]:
 
 @contextmanager
 def worker_dies(world: World) -> Iterator[None]:
-    """A worker of ingest is killed every two seconds."""
-    with meanwhile(lambda: os.kill(world.services.workers("ingest")[0], signal.SIGKILL), 2):
+    """A worker of ingest is killed every six seconds: another is up by then."""
+    with meanwhile(lambda: os.kill(world.services.workers("ingest")[0], signal.SIGKILL), 6):
         yield
 
 
@@ -185,7 +186,7 @@ FAULTS = [
     ),
     Fault("Redis answers up to 0.4 s late (CLIENT PAUSE)", ["TruycapSlow/ingest"], redis_pauses),
     Fault("ClickHouse stopped for 7 s of every 8 (SIGSTOP)", ["TruycapVisibleLate"], clickhouse_stutters),
-    Fault("an ingest worker killed every 2 s", ["TruycapRestarts/ingest"], worker_dies),
+    Fault("an ingest worker killed every 6 s", ["TruycapRestarts/ingest"], worker_dies),
     Fault("truycap.toml broken", ["TruycapSitesBroken"], config_broken),
     Fault("Redis's memory filled by somebody else", ["TruycapRedisMemory"], redis_filled),
     Fault("ClickHouse stopped, under load", ["TruycapBacklogFills"], backlog),

@@ -6,6 +6,7 @@ alert does not fire or does not end. It takes a quarter of an hour, runs on loop
 started. As root it mounts a small disk and fills it; else that fault is left out, and the table says so.
 """
 
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -96,4 +97,5 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started and mounted is taken away
     sys.exit(main(sys.argv[1:]))

@@ -9,18 +9,17 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from redis import Redis
 
 from tests.support.counting import PERSON
+from tests.support.meanwhile import meanwhile
 from tests.support.prometheus import PrometheusServer
 from tests.support.servers import ClickHouseServer, RedisServer
 from tests.support.services import Services
@@ -105,25 +104,6 @@ class World:
             url = f"http://127.0.0.1:{self.services.ports['api']}/v1/sites/hanoi/{path}"
             with urllib.request.urlopen(url, timeout=3):
                 pass
-
-
-@contextmanager
-def meanwhile(action: Callable[[], Any], seconds: float) -> Iterator[None]:
-    """The action again and again, that far apart, whether it fails or not."""
-    stop = threading.Event()
-
-    def repeat() -> None:
-        while not stop.wait(seconds):
-            with suppress(Exception):
-                action()
-
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @contextmanager
