@@ -22,7 +22,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError, ProgrammingError
 
 from shared.ending import CLOSING_SECONDS
-from shared.errors import SetupError, StoreError, redacted, without_data
+from shared.errors import SetupError, StoreError, described, redacted, without_data
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -197,6 +197,12 @@ def translate(error: ClickHouseError) -> StoreError:
 
 
 def _line(error: ClickHouseError) -> str:
+    """What it says; of a server that cannot be reached, why: the driver says an address with all settings then."""
+    said: BaseException = error
+    while cause := said.__cause__ or said.__context__:
+        if isinstance(cause, OSError):
+            return described(cause)
+        said = cause
     return without_data(str(error))[:500]
 
 

@@ -24,6 +24,7 @@ _LEVELS = {
     "_granian": "WARNING",
     "clickhouse_connect": "WARNING",
     # What these say is in the error, which is logged by who called them; beside it they write addresses in full.
+    "clickhouse_connect.driver._backend": "CRITICAL",
     "urllib3": "CRITICAL",
     "stamina": "CRITICAL",
 }
