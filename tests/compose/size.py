@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -28,17 +29,26 @@ SITES = [f"portal-{number}" for number in range(8)]
 _PAGES = 2000
 _VIEWS_OF_A_VISITOR = 4
 _AT_A_TIME = 500
+_CONNECTIONS = 200
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class Sender:
-    """Connections to the gateway that are kept; one more where none is idle."""
+    """A number of connections to the gateway, each opened when it is needed and kept."""
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.seconds: list[float] = []
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._free = asyncio.Semaphore(_CONNECTIONS)
 
     async def send(self, body: bytes, due: float) -> None:
+        """Send one event and note its answer, and the seconds from when it was due."""
+        async with self._free:
+            await self._send(body)
+        self.seconds.append(time.perf_counter() - due)
+
+    async def _send(self, body: bytes) -> None:
         try:
             reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", int(PORT))
             writer.write(
@@ -52,7 +62,6 @@ class Sender:
             self.statuses[head.split(b" ", 2)[1].decode()] += 1
         except (OSError, EOFError) as error:
             self.statuses[type(error).__name__] += 1
-        self.seconds.append(time.perf_counter() - due)
 
 
 def event(chance: random.Random, number: int) -> bytes:
@@ -95,7 +104,7 @@ class Watch(threading.Thread):
             assert stats.stdout
             now: dict[str, float] = {}
             for line in stats.stdout:
-                name, _, rest = line.partition(f"{NAME}-")[2].partition("-1 ")
+                name, _, rest = _ESCAPES.sub("", line).removeprefix(f"{NAME}-").partition("-1 ")
                 if not rest:
                     continue
                 used, *_, percent = rest.split()
