@@ -236,6 +236,11 @@ def _open(dsn: str, *, create: bool) -> Client | None:
             client.close()
             return None
         client.database = database
+    except ImportError:
+        raise SetupError(
+            f"TRUYCAP_CLICKHOUSE_DSN={redacted(dsn)}: chDB is not installed here (the container image has none). "
+            "Name a ClickHouse server, http://user@host:8123/database."
+        ) from None
     except ClickHouseError as error:
         said, line = translate(error), _line(error)
         unanswered = getattr(error, "code", None) is None

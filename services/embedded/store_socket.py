@@ -72,7 +72,8 @@ class RemoteStore:
         await self._statement(sql, parameters, asks=False)
 
     async def insert(self, table: str, columns: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
-        await self._run({"table": table, "columns": dict(columns), "settings": dict(settings)})
+        lists = {name: list(values) for name, values in columns.items()}
+        await self._run({"table": table, "columns": lists, "settings": dict(settings)})
 
     async def close(self) -> None:
         self._writer.close()

@@ -3,9 +3,9 @@
     python -m tests.compose        (as root; nothing but Python and `docker compose`; exit code 1 on the first surprise)
 
 It counts, rates, watches live and asks for statistics; tries the gateway with TLS; kills each container's process with
-SIGKILL under a light load and wants the totals exact after each; takes everything down and up again; and adds
-`--profile ops`. It runs as a project of its own, on ports (18000 and others) and a network of its own, beside whatever
-else runs; at the end nothing of it is left.
+SIGKILL under a light load and wants the totals exact after each; upgrades under load; takes everything down and up
+again; and adds `--profile ops`. It runs as a project of its own, on ports (18000 and others) and a network of its own,
+beside whatever else runs; at the end nothing of it is left. It takes three minutes, and the engine to itself.
 
 The engine is taken as it is: that it has the images which docker-compose.yml and deploy/Dockerfile name, or can pull
 them, and that pip works in a build, is up to whoever starts this. Where those images are stand-ins (for a machine
@@ -26,6 +26,7 @@ from tests.compose.project import Project
 from tests.compose.said import SmokeError, say, wait_for
 from tests.compose.smoke import check_addresses, check_counting, check_edges, check_live, check_outage, check_verify
 from tests.compose.tls import check_tls
+from tests.compose.upgrade import check_upgrade
 
 _ALL = ("--profile", "*")
 
@@ -59,6 +60,7 @@ def run(project: Project) -> None:
     check_verify(project)
     check_tls(project)
     check_kills(project)
+    check_upgrade(project)
     before = numbers()
     project.compose("down")
     project.compose("up", "--detach", "--wait")

@@ -40,10 +40,14 @@ class Project:
 
     def compose(self, *arguments: str, check: bool = True, **environment: str) -> str:
         """What `docker compose` printed; SmokeError where it failed."""
-        return _run(["docker", "compose", *arguments], {**self.environment, **environment}, check=check)
+        return self.run("docker", "compose", *arguments, check=check, **environment)
+
+    def truycap(self, *arguments: str) -> str:
+        """A command of `truycap` in a container of its own."""
+        return self.compose("run", "--rm", "--no-TTY", "truycap", *arguments)
 
     def docker(self, *arguments: str) -> str:
-        return _run(["docker", *arguments], self.environment)
+        return self.run("docker", *arguments)
 
     def inspect(self, service: str) -> dict[str, Any]:
         """The container of a service, as Docker describes it."""
@@ -69,9 +73,11 @@ class Project:
         healthy: bool = described["State"]["Health"]["Status"] == "healthy"
         return healthy and described["RestartCount"] > restarts
 
-
-def _run(command: list[str], environment: dict[str, str], *, check: bool = True) -> str:
-    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
-    if check and done.returncode:
-        raise SmokeError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr[-4000:]}")
-    return done.stdout
+    def run(self, *command: str, check: bool = True, **environment: str) -> str:
+        """What a command printed; SmokeError where it failed."""
+        variables = {**self.environment, **environment}
+        done = subprocess.run(command, cwd=ROOT, env=variables, text=True, capture_output=True, check=False)
+        if check and done.returncode:
+            said = f"{done.stdout}{done.stderr[-4000:]}"
+            raise SmokeError(f"{' '.join(command)}: exit code {done.returncode}\n{said}")
+        return done.stdout

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 
 STARTED = time.monotonic()
 
@@ -31,7 +32,7 @@ def wait_for(what: str, found: Callable[[], object], wanted: object, seconds: fl
     while True:
         try:
             now = found()
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             now = error
         if now == wanted:
             break

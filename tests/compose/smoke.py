@@ -94,5 +94,5 @@ def check_outage(project: Project) -> None:
 
 
 def check_verify(project: Project) -> None:
-    project.compose("exec", "-T", "api", "truycap", "verify")
+    project.truycap("verify")
     say("truycap verify: exit code 0")

@@ -76,6 +76,11 @@ class Services:
                 assert time.monotonic() < ends, f"{name} does not become ready"
                 time.sleep(0.1)
 
+    @property
+    def ingest(self) -> str:
+        """The URL of ingest."""
+        return f"http://127.0.0.1:{self.ports['ingest']}"
+
     def get(self, name: str, path: str) -> Any:
         return json.loads(self._read(name, path))
 
@@ -110,7 +115,7 @@ class Services:
             "visitor": visitor,
         }
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports['ingest']}/v1/events",
+            f"{self.ingest}/v1/events",
             json.dumps(event).encode(),
             {"user-agent": PERSON, "content-type": "text/plain"},
         )

@@ -1,12 +1,14 @@
 """The one shape of errors."""
 
 import json
+from pathlib import Path
 
+import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from services.ingest.errors import TooManyError
-from shared.clickhouse import translate
+from shared.clickhouse import ClickHouse, translate
 from shared.errors import MethodNotAllowedError, SetupError, StoreError, TruycapError, UnknownSiteError
 
 
@@ -69,3 +71,12 @@ def test_what_cannot_be_read_any_more_is_not_tried_again_and_says_to_start_click
     error = translate(DatabaseError(f"Code: {code}. DB::Exception: Empty marks file", code=code))
     assert not error.retry
     assert "start ClickHouse (with chDB: truycap) again within a minute" in error.message
+
+
+async def test_a_program_without_chdb_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def get_client(**_: object) -> None:  # as the driver does
+        raise ImportError("The chdb backend requires the chdb package.")
+
+    monkeypatch.setattr(clickhouse_connect, "get_client", get_client)
+    with pytest.raises(SetupError, match="chDB is not installed here"):
+        await ClickHouse.connect(f"chdb://{tmp_path}")
