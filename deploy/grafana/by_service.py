@@ -84,34 +84,19 @@ COUNTER = dashboard(
     "counter",
     "counter, Redis and ClickHouse",
     {
-        "What is counted": [
+        "Where is every accepted event?": [
             [
                 graph(
-                    "Counted, by shard",
-                    "Events a second",
-                    {"shard {{shard}}": per_second("truycap_events_counted_total", "shard")},
-                    stacked=True,
+                    "Accepted, and what became of them (good: accepted is the sum)",
+                    "Events since the store was made",
+                    {"{{state}}": "sum by (state) (max by (shard, state) (truycap_delivery_events))"},
                 ),
                 graph(
-                    "Rejected, by reason",
-                    "Events a second that are not counted for what they are, such as the second of an id",
-                    {"{{reason}}": per_second("truycap_events_rejected_total", "reason")},
+                    "Unaccounted for, by shard (good: 0)",
+                    "accepted - counted - rejected - dead-lettered - waiting",
+                    {"shard {{shard}}": "max by (shard) (abs(truycap_delivery_difference_events))"},
+                    good=rising(1),
                 ),
-                graph(
-                    "Dead letters now, by shard (good: 0)",
-                    "Entries that could not be counted, kept",
-                    {"shard {{shard}}": "max by (shard) (truycap_dead_letter_entries)"},
-                ),
-                graph(
-                    "Level of dead letters (good: far below the ceiling)",
-                    "At the ceiling the counter stops",
-                    {
-                        "shard {{shard}}": "max by (shard) (truycap_dead_letter_level)",
-                        "ceiling": "max(truycap_dead_letter_ceiling)",
-                    },
-                ),
-            ],
-            [
                 graph(
                     "Entries waiting, by shard (good: below 1,000)",
                     "Accepted, not yet counted",
@@ -125,11 +110,40 @@ COUNTER = dashboard(
                     "s",
                     rising(60),
                 ),
+            ]
+        ],
+        "What is counted, and what is not": [
+            [
                 graph(
-                    "Unaccounted for, by shard (good: 0)",
-                    "accepted - counted - rejected - dead-lettered - waiting",
-                    {"shard {{shard}}": "max by (shard) (abs(truycap_delivery_difference_events))"},
-                    good=rising(1),
+                    "Counted, by shard",
+                    "Events a second",
+                    {"shard {{shard}}": per_second("truycap_events_counted_total", "shard")},
+                    stacked=True,
+                ),
+                graph(
+                    "Rejected, by reason",
+                    "Events a second that are not counted for what they are, such as the second of an id",
+                    {"{{reason}}": per_second("truycap_events_rejected_total", "reason")},
+                ),
+                graph(
+                    "Dead-lettered, by reason (good: none)",
+                    "Events since the counters were started that could not be counted",
+                    {"{{reason}}": "sum by (reason) (truycap_events_dead_lettered_total)"},
+                ),
+                graph(
+                    "Dead letters kept, by shard (good: 0)",
+                    "Entries: truycap dead-letters list",
+                    {"shard {{shard}}": "max by (shard) (truycap_dead_letter_entries)"},
+                ),
+            ],
+            [
+                graph(
+                    "Level of dead letters (good: far below the ceiling)",
+                    "At the ceiling the counter stops",
+                    {
+                        "shard {{shard}}": "max by (shard) (truycap_dead_letter_level)",
+                        "ceiling": "max(truycap_dead_letter_ceiling)",
+                    },
                 ),
                 graph(
                     "Taken over and tried again (good: 0)",
@@ -139,6 +153,13 @@ COUNTER = dashboard(
                         "statements tried again": per_second("truycap_insert_retries_total"),
                     },
                     "ops",
+                ),
+                graph(
+                    "ClickHouse last answered (good: seconds ago)",
+                    "Any counter",
+                    {"ago": "time() - max(truycap_store_answered_timestamp_seconds > 0)"},
+                    "s",
+                    rising(60),
                 ),
             ],
         ],
@@ -186,15 +207,6 @@ COUNTER = dashboard(
                     "ClickHouse: rows by table",
                     "Of what is counted",
                     {"{{table}}": "max by (table) (truycap_store_rows)"},
-                ),
-            ],
-            [
-                graph(
-                    "ClickHouse last answered (good: seconds ago)",
-                    "A counter",
-                    {"ago": "time() - max(truycap_store_answered_timestamp_seconds > 0)"},
-                    "s",
-                    rising(60),
                 ),
             ],
         ],

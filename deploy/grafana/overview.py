@@ -117,7 +117,10 @@ PACE = graph(
 FIRING = graph(
     "Alerts firing (good: none)",
     "By name; the runbook has an entry for each",
-    {"{{alertname}}": 'sum by (alertname) (ALERTS{alertstate="firing"}) or vector(0)'},
+    {
+        "{{alertname}}": 'sum by (alertname) (ALERTS{alertstate="firing"})'
+        ' or on () label_replace(vector(0), "alertname", "none", "", "")'
+    },
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 Json = dict[str, Any]
 DATASOURCE = {"type": "prometheus", "uid": "prometheus"}
 _COLUMNS = 24
-_HEIGHTS = {"stat": 4, "timeseries": 8, "text": 9}
+_HEIGHTS = {"stat": 3, "timeseries": 8, "text": 9}
 _IDLE = {"type": "special", "options": {"match": "null+nan", "result": {"text": "idle", "color": "blue", "index": 0}}}
 """A quantile of nothing is NaN: nobody came."""
 
