@@ -1,10 +1,11 @@
 """`--profile ops`: Prometheus and Grafana, on this machine alone."""
 
 import json
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
-from tests.compose.project import GRAFANA_PORT, PROMETHEUS_PORT, Project
+from tests.compose.project import GRAFANA_PORT, PROMETHEUS_PORT, ROOT, Project
 from tests.compose.said import expect, wait_for
 
 TARGETS = ["api", "counter", "ingest", "prometheus"]
@@ -21,6 +22,22 @@ def check_ops(project: Project) -> None:
     project.compose("up", "--detach", "--wait", "--scale", "counter=2", "--no-recreate")
     wait_for("Prometheus finds a second counter", _up, sorted([*TARGETS, "counter"]), 60)
     project.compose("up", "--detach", "--wait", "--scale", "counter=1", "--no-recreate")
+    _check_alertmanager()
+
+
+def _check_alertmanager() -> None:
+    """An Alertmanager is added by a file, while Prometheus runs."""
+    file = ROOT / "deploy/prometheus/alertmanagers/smoke.yml"
+    file.write_text('- targets: ["alertmanager.test:9093"]\n', "utf-8")
+    try:
+        wait_for("Prometheus has the Alertmanager of a new file", _alertmanagers, ["alertmanager.test"], 20)
+    finally:
+        file.unlink()
+
+
+def _alertmanagers() -> list[str]:
+    found = _get(PROMETHEUS_PORT, "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+    return [urlsplit(alertmanager["url"]).hostname or "" for alertmanager in found]
 
 
 def _up() -> list[str]:
@@ -29,7 +46,6 @@ def _up() -> list[str]:
     return sorted(series["metric"]["job"] for series in found)
 
 
-def _get(port: str, path: str) -> dict[str, dict[str, list[dict[str, dict[str, str]]]]]:
+def _get(port: str, path: str) -> Any:
     with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-        body: dict[str, dict[str, list[dict[str, dict[str, str]]]]] = json.load(answer)
-        return body
+        return json.load(answer)
