@@ -83,7 +83,7 @@ async def open_stores(
     """Open what a command works on: `data`, else the environment's servers, else the default folder.
 
     count: the command needs events to be counted; where nothing runs on the folder, a counter runs meanwhile.
-    create: the folder may be a new one.
+    create: the folder may be a new one, and the store stays as it is: whatever schema it has, or none.
     """
     if data is None and names_servers():
         async with _servers(config) as stores:
@@ -101,7 +101,7 @@ async def open_stores(
         finally:
             await store.close()
         return
-    async with _own(folder, settings, count=count) as stores:
+    async with _own(folder, settings, count=count, create=create) as stores:
         yield stores
 
 
@@ -117,7 +117,7 @@ async def _servers(config: Path | None) -> AsyncIterator[Stores]:
 
 
 @asynccontextmanager
-async def _own(folder: Folder, settings: Settings, *, count: bool) -> AsyncIterator[Stores]:
+async def _own(folder: Folder, settings: Settings, *, count: bool, create: bool) -> AsyncIterator[Stores]:
     """The folder's stores in this process, as nobody else has them."""
     folder.create()
     with folder.locked():
@@ -125,7 +125,8 @@ async def _own(folder: Folder, settings: Settings, *, count: bool) -> AsyncItera
         await child.start()
         try:
             store = await ClickHouse.connect(settings.clickhouse_dsn)
-            await migrate(store, settings.shards)
+            if not create:
+                await migrate(store, settings.shards)
             sites = embedded_sites(settings)
             counter = Counter(settings, sites, alone=True)
             try:

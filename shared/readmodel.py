@@ -79,7 +79,12 @@ def presence_key(shard: int, site: str, presence: Presence, source: Source = Sou
 
 def readers_key(shard: int, site: str, item: str) -> str:
     """A sorted set of the visitors who have the item open, scored by last seen (ms)."""
-    return shard_key(shard, f"readers:{site}:{item}")
+    return f"{readers_prefix(shard)}{site}:{item}"
+
+
+def readers_prefix(shard: int) -> str:
+    """What the keys of readers begin with: there are many, and minutes later they say nothing any more."""
+    return shard_key(shard, "readers:")
 
 
 def visitor_member(visitor: int) -> str:

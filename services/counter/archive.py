@@ -73,10 +73,13 @@ class Archive:
         self._store = store
         self._place = place
         self._report = report
+        self._own_files = own_files
         self._engine = engine(place, own_files=own_files)
 
     async def write(self, what: str) -> None:
         """BACKUP what to it. SetupError where it cannot lie there, StoreError where it failed."""
+        if self._own_files and not _EXPRESSION.match(self._place):
+            _make_private(Path(self._place))
         await self._run("Writing", f"BACKUP {what} TO {self._engine}")
 
     async def read(self, what: str) -> None:
@@ -120,6 +123,14 @@ def engine(place: str, *, own_files: bool) -> str:
     path = str(Path(place).absolute()) if own_files else place
     escaped = path.replace("\\", "\\\\").replace("'", "\\'")
     return f"File('{escaped}')"
+
+
+def _make_private(folder: Path) -> None:
+    """As the data folder is: a backup is for its owner alone."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be written to ({error.strerror}). Name another destination.") from None
 
 
 async def none_under_way(store: Statements) -> None:

@@ -22,6 +22,7 @@ from services.counter.archive import (
     TABLES,
     Archive,
     Manifest,
+    Point,
     database,
     drop_database,
     none_under_way,
@@ -54,12 +55,25 @@ async def backup(redis: "Redis", store: Statements, archive: Archive, shards: in
         for table, structure in TABLES.items():
             await store.command(f"CREATE TABLE `{side}`.{table} {structure}")
         since = time.monotonic()
-        async with paused(redis, store, shards) as guard:
-            manifest = await _copy(redis, store, side, shards, now_ms)
-            await guard()
+        async with paused(redis, store, shards) as pause:
+            points = await _copy_redis(redis, store, side, shards)
+            await pause.settle()
+            tables = await _clone(store, side)
+            await pause.guard()
         seconds = time.monotonic() - since
-        clones = [f"TABLE `{side}`.`{table}` AS {NAME}.`{table}`" for table in [*TABLES, *manifest.tables]]
-        cloned = ", ".join(f"`{own}`.`{table}`" for table in manifest.tables)
+        manifest = Manifest(
+            format=FORMAT,
+            truycap=version("truycap"),
+            schema=await schema_version(store),
+            redis=str((await redis.info("server"))["redis_version"]),
+            made_at=datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="seconds"),
+            tables=tables,
+            shards=points,
+        )
+        text = msgspec.json.encode(manifest).decode()
+        await store.insert(f"`{side}`.{MANIFEST}", {"manifest": [text]}, {"async_insert": 0})
+        clones = [f"TABLE `{side}`.`{table}` AS {NAME}.`{table}`" for table in [*TABLES, *tables]]
+        cloned = ", ".join(f"`{own}`.`{table}`" for table in tables)
         # What is left of the database are the views.
         await archive.write(f"{', '.join(clones)}, DATABASE `{own}` AS {NAME} EXCEPT TABLES {cloned}")
     finally:
@@ -67,8 +81,8 @@ async def backup(redis: "Redis", store: Statements, archive: Archive, shards: in
     return BackedUp(manifest, seconds, left)
 
 
-async def _copy(redis: "Redis", store: Statements, side: str, shards: int, now_ms: int) -> Manifest:
-    """Copy all that the backup will have; nobody counts meanwhile."""
+async def _copy_redis(redis: "Redis", store: Statements, side: str, shards: int) -> list[Point]:
+    """Copy the keys of all shards; nobody counts meanwhile. The moment of each shard that they are of."""
     delivered = [await read_delivered(redis, shard) for shard in range(shards)]
 
     async def keys() -> AsyncIterator[Key]:
@@ -79,18 +93,12 @@ async def _copy(redis: "Redis", store: Statements, side: str, shards: int, now_m
             yield key
 
     await write_keys(store, f"`{side}`.{REDIS}", keys())
+    return [point for point, _ in delivered]
+
+
+async def _clone(store: Statements, side: str) -> list[str]:
+    """Clone all tables, and say which."""
     tables, _ = await relations(store)
     for table in tables:
         await store.command(f"CREATE TABLE `{side}`.`{table}` CLONE AS `{table}`")
-    manifest = Manifest(
-        format=FORMAT,
-        truycap=version("truycap"),
-        schema=await schema_version(store),
-        redis=str((await redis.info("server"))["redis_version"]),
-        made_at=datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="seconds"),
-        tables=tables,
-        shards=[point for point, _ in delivered],
-    )
-    text = msgspec.json.encode(manifest).decode()
-    await store.insert(f"`{side}`.{MANIFEST}", {"manifest": [text]}, {"async_insert": 0})
-    return manifest
+    return tables

@@ -29,13 +29,14 @@ class Mended(NamedTuple):
 
 async def mend(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[Mended]:
     """Mend the store of all shards; the read model is not touched. FencedError where a shard was taken from us."""
-    async with paused(redis, store, shards) as guard:
+    async with paused(redis, store, shards) as pause:
+        await pause.settle()
         for table in ("events", *ROLL_UPS):
             await store.command(f"DROP TABLE IF EXISTS {table}_mending SYNC")
         for partition, surplus in await store.query(sql("doubled")):
             async with _scratch(store, "events"):
                 await store.command(sql("copy_once"), {"partition": partition})
-                await _replace(store, "events", partition, guard)
+                await _replace(store, "events", partition, pause.guard)
             yield Mended("events", int(surplus))
         for table in ROLL_UPS:
             async with _scratch(store, table) as scratch:
@@ -46,7 +47,7 @@ async def mend(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[
                     f"INSERT INTO {scratch} ({columns}) SELECT {columns} FROM ({rule})"  # noqa: S608 - ClickHouse's own
                     " SETTINGS deduplicate_insert = 'disable', deduplicate_insert_select = 'disable', max_threads = 1"
                 )
-                await _replace(store, table, _WHOLE, guard)
+                await _replace(store, table, _WHOLE, pause.guard)
             yield Mended(table, 0)
 
 

@@ -1,7 +1,7 @@
 """Redis's part of a backup: the keys of every shard, as DUMP gives them, in a table of ClickHouse.
 
-Not among them: the lease and the epoch, which are of the moment, and whatever is of no shard. The salts that visitors
-are hashed under must be forgotten when their day is over.
+Not among them: what is of the moment (lease, epoch, who has a page open), and whatever is of no shard. The salts that
+visitors are hashed under must be forgotten when their day is over.
 """
 
 import re
@@ -15,6 +15,7 @@ from services.counter.archive import Point
 from services.counter.lease import epoch_key, lease_key, restoring_key
 from shared.clickhouse import Statements
 from shared.delivery import parse_delivery
+from shared.readmodel import readers_prefix
 from shared.redis import script
 from shared.streams import EntryId, dead_key, delivery_key, events_key, shard_key
 
@@ -109,12 +110,12 @@ async def put_back(redis: "Redis", store: Statements, table: str, shard: int, pr
         for name in gone:
             pipe.unlink(name)
         await pipe.execute()
-    keys = [*delivered, shard_key(shard, "accepted-since")]
+    keys = [*delivered, shard_key(shard, "restored")]
     return int(await redis.eval(_PUT_BACK, len(keys), *keys, *delivered.values()))
 
 
 async def other_names(redis: "Redis", shards: int) -> dict[int, list[bytes]]:
-    """The names of the read model's keys, by shard."""
+    """The names of the read model's keys, by shard; without those of readers."""
     own = {
         name.encode()
         for shard in range(shards)
@@ -124,8 +125,9 @@ async def other_names(redis: "Redis", shards: int) -> dict[int, list[bytes]]:
     names: Any = redis.scan_iter(match="{*}:*", count=_MOST_KEYS)
     async for name in names:
         match = re.match(rb"\{(\d+)\}:", name)
-        if match and int(match[1]) in found and name not in own:
-            found[int(match[1])].add(name)
+        shard = int(match[1]) if match else -1
+        if shard in found and name not in own and not name.startswith(readers_prefix(shard).encode()):
+            found[shard].add(name)
     return {shard: sorted(names) for shard, names in found.items()}
 
 

@@ -31,7 +31,7 @@ from services.counter.paused import paused
 from services.counter.redis_keys import other_names, put_back
 from services.counter.session import HEARTBEAT_SECONDS
 from shared.clickhouse import Statements
-from shared.delivery import Delivery, read_delivery
+from shared.delivery import read_delivery
 from shared.ending import BATCHES_SECONDS, GIVING_UP_SECONDS
 from shared.errors import SetupError
 from shared.redis import parse_version
@@ -77,13 +77,11 @@ class Restorer:
         rows = 0
         if (await self._store.query("EXISTS TABLE events"))[0][0]:
             rows = (await self._store.query("SELECT count() FROM events"))[0][0]
-        found: Sequence[Delivery] = [await read_delivery(self._redis, shard) for shard in range(self._shards)]
-        counted = sum(delivery.accepted - delivery.waiting - delivery.dead for delivery in found)
-        return Present(int(rows), max(0, counted), sum(delivery.dead for delivery in found))
+        found = [await read_delivery(self._redis, shard) for shard in range(self._shards)]
+        return Present(int(rows), sum(shard.counted for shard in found), sum(shard.dead for shard in found))
 
     async def restore(self) -> Restored:
         """Let the stores be as the backup says. SetupError, before anything is changed, where they cannot be."""
-        await check_shards(self._redis, self._shards)
         await none_under_way(self._store)
         own = await database(self._store)
         side, new, old = f"{own}_backup", f"{own}_restore", f"{own}_replaced"
@@ -95,8 +93,9 @@ class Restorer:
             tables = [f"TABLE {NAME}.`{table}` AS `{new}`.`{table}`" for table in manifest.tables]
             await self._archive.read(f"TABLE {NAME}.{REDIS} AS `{side}`.{REDIS}, {', '.join(tables)}")
             since = await self._replace(manifest, own, side, new, old)
+            await drop_database(self._store, old)
         finally:
-            for name in (side, new, old):
+            for name in (side, new):
                 await drop_database(self._store, name)
         return Restored(manifest, since)
 
@@ -109,6 +108,7 @@ class Restorer:
             raise SetupError(f"The backup was made by truycap {said['truycap']}, in another format. Use that version.")
         manifest = msgspec.convert(said, Manifest)
         await self._check(manifest)
+        await check_shards(self._redis, self._shards)
         return manifest
 
     async def _check(self, manifest: Manifest) -> None:
@@ -134,20 +134,19 @@ class Restorer:
         counting = await self._redis.exists(*(lease_key(shard) for shard in range(self._shards)))
         for shard, point in enumerate(manifest.shards):
             await raise_epoch(self._redis, shard, point.epoch)
-        async with paused(self._redis, self._store, self._shards, restoring=True) as guard:
+        async with paused(self._redis, self._store, self._shards, restoring=True) as pause:
             if counting:
                 await asyncio.sleep(_STEP_ASIDE_SECONDS)
-            await guard()
+            await pause.settle()
             await self._redis.mset({restoring_key(shard): 1 for shard in range(self._shards)})
             await self._swap(own, new, old, manifest.tables)
             await migrate(self._store, self._shards)
             present = await other_names(self._redis, self._shards)
             since = 0
             for shard in range(self._shards):
-                await guard()
+                await pause.guard()
                 self._report("Putting Redis's keys back", shard, self._shards)
                 since += await put_back(self._redis, self._store, f"`{side}`.{REDIS}", shard, present[shard])
-            await self._redis.set("shards", self._shards)
             # All at once: where only some were gone, those shards would be counted on, and restored once more.
             await self._redis.delete(*(restoring_key(shard) for shard in range(self._shards)))
         return since

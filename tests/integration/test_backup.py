@@ -39,6 +39,9 @@ from tests.support.counting import (
 )
 from tests.support.servers import RedisServer
 
+one_backend = pytest.mark.parametrize("dsn", ["chdb"], indirect=True)
+"""For what is the same on both."""
+
 
 class Care:
     """The two commands on these stores, with a place for a backup."""
@@ -192,6 +195,7 @@ async def test_what_waits_to_be_counted_outlives_a_restore_under_a_running_count
     assert await differences(redis, care.stores.store) == []
 
 
+@one_backend
 async def test_stores_that_hold_something_are_not_replaced_unasked(care: Care) -> None:
     redis = care.stores.redis
     await count_some(care)
@@ -234,6 +238,7 @@ async def test_a_restore_that_was_cut_off_lets_nobody_count_until_it_is_run_agai
     assert await care.side_databases() == []
 
 
+@one_backend
 async def test_what_a_killed_backup_left_is_removed_by_the_next(care: Care) -> None:
     name = await database(care.stores.store)
     await care.stores.store.command(f"CREATE DATABASE `{name}_backup`")
@@ -242,6 +247,7 @@ async def test_what_a_killed_backup_left_is_removed_by_the_next(care: Care) -> N
     assert await care.side_databases() == []
 
 
+@one_backend
 async def test_an_older_schema_is_brought_up_to_date(care: Care, monkeypatch: pytest.MonkeyPatch) -> None:
     from shared import schema
 
@@ -256,6 +262,7 @@ async def test_an_older_schema_is_brought_up_to_date(care: Care, monkeypatch: py
     assert await schema.pending(care.stores.store, 1) == []
 
 
+@one_backend
 async def test_a_backup_that_does_not_fit_is_refused_and_nothing_is_changed(
     care: Care, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +290,6 @@ async def test_a_backup_that_does_not_fit_is_refused_and_nothing_is_changed(
         patch.setattr(care.stores.redis, "info", older)
         with pytest.raises(SetupError, match=r"this one is 6\.9\.0\. Install that one"):
             await care.restore()
-    await care.stores.redis.delete("shards")
     care.stores = replace(care.stores, settings=care.stores.settings.model_copy(update={"shards": 2}))
     with pytest.raises(SetupError, match=r"The backup holds 1 shards, TRUYCAP_SHARDS is 2\. Set it to 1"):
         await care.restore()
@@ -293,6 +299,10 @@ async def test_a_backup_that_does_not_fit_is_refused_and_nothing_is_changed(
 
 
 async def test_a_place_that_clickhouse_may_not_write_to(care: Care, tmp_path: Path) -> None:
+    if care.stores.embedded:
+        (tmp_path / "file").touch()
+        with pytest.raises(SetupError, match=r"cannot be written to \(Not a directory\)"):
+            await care.backup(str(tmp_path / "file" / "backup"))
     with pytest.raises(SetupError, match=r"backups\.allowed_disk"):
         await care.backup("Disk('backups', 'x')")
     if not care.stores.embedded:
