@@ -161,8 +161,10 @@ def main() -> int:
             before = disk(project)
             watch = Watch()
             watch.start()
+            began = time.monotonic()
             sender = asyncio.run(load(options.rate, options.minutes * 60))
-            say(f"answers: {dict(sender.statuses)}")
+            reached = len(sender.seconds) / (time.monotonic() - began)
+            say(f"answers: {dict(sender.statuses)}, {reached:.0f} a second (wanted: {options.rate})")
             ordered = sorted(sender.seconds)
             for share in (0.5, 0.99, 1):
                 say(f"{share:.0%} of answers within {ordered[int((len(ordered) - 1) * share)] * 1000:.0f} ms")
