@@ -27,6 +27,11 @@ def _local_minute(minute: int, zone: ZoneInfo) -> Local:
     return Local(there.date(), there.hour)
 
 
+def month_of(day: date) -> date:
+    """The first day of its month."""
+    return day.replace(day=1)
+
+
 def day_key(day: date) -> str:
     return day.isoformat()
 

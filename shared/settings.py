@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SetupError
@@ -18,6 +19,8 @@ from shared.watch import WatchedSites
 
 PREFIX = "TRUYCAP_"
 _FILE = "_FILE"
+LEAST_RETENTION_DAYS = 35
+"""Longer than anything is looked up or sent again by itself."""
 
 
 class Settings(BaseSettings):
@@ -39,12 +42,24 @@ class Settings(BaseSettings):
     dead_letter_ceiling: int = Field(
         100, ge=0, description="how many dead letters beside good events stop the counter; 0 for no ceiling"
     )
+    retention_days: int = Field(
+        0, description="after how many days a month's page views leave the events: 0 for never, else at least 35"
+    )
     trusted_proxies: str = Field(
         "127.0.0.1,::1",
         description="addresses or networks, comma-separated, whose X-Forwarded-For is believed",
     )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("retention_days")
+    @classmethod
+    def _long_enough(cls, days: int) -> int:
+        if days and days < LEAST_RETENTION_DAYS:
+            raise PydanticCustomError(
+                "retention", f"Write 0 to keep page views for ever, or at least {LEAST_RETENTION_DAYS} days"
+            )
+        return days
 
     def sites(self) -> WatchedSites:
         """The configured sites; SetupError where the file is missing or broken."""

@@ -21,9 +21,14 @@ _EXPLAINED = {
     Reason.NOT_A_PAGE: "images, styles, scripts, downloads",
     Reason.TOO_LONG: "addresses that are too long",
 }
+_REJECTED = {
+    "in_the_future": "are dated in the future and were rejected",
+    "expired": "are of months whose page views have left by age and were rejected: import a log before its months "
+    "leave; a larger TRUYCAP_RETENTION_DAYS does not bring them back",
+}
 _IMPORTED = """
 SELECT toUInt64(countIf(kind != 'bot')), toUInt64(sum(visit)), toUInt64(countIf(kind = 'bot'))
-FROM events WHERE site = {site:String} AND source = 'import'"""
+FROM events WHERE site = {site:String} AND source = 'import' AND entry_ms >= {since:UInt64}"""
 
 
 async def import_access_log(stores: Stores, file: Path, site_id: str, console: Console) -> None:
@@ -32,7 +37,7 @@ async def import_access_log(stores: Stores, file: Path, site_id: str, console: C
     shard = stores.sites.shard(site_id)
     salt = salt_of(file)
     delivered = await read_delivery(stores.redis, shard)
-    before = await _imported(stores, site_id)
+    second, microsecond = await stores.redis.time()
     dropped: Counter[Reason] = Counter()
     sent = 0
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -55,8 +60,8 @@ async def import_access_log(stores: Stores, file: Path, site_id: str, console: C
         async for waiting in until_counted(stores.redis, shard):
             progress.update(counting, description=f"Counting ({waiting} entries wait)")
         progress.update(counting, total=1, completed=1, description="Counting")
-    after = await _imported(stores, site_id)
-    pageviews, visits, bots = (now - then for now, then in zip(after, before, strict=True))
+    parameters = {"site": site_id, "since": second * 1000 + microsecond // 1000}
+    ((pageviews, visits, bots),) = await stores.store.query(_IMPORTED, parameters)
     lines = sent + dropped.total()
     console.print(f"{lines:,} lines: {sent:,} page requests, {dropped.total():,} others")
     for reason, number in dropped.most_common():
@@ -65,16 +70,12 @@ async def import_access_log(stores: Stores, file: Path, site_id: str, console: C
         f"New: {pageviews:,} page views in {visits:,} visits, {bots:,} bot hits; known: {sent - pageviews - bots:,}"
     )
     delivery = await read_delivery(stores.redis, shard)
-    if late := delivery.rejected.get("in_the_future", 0) - delivered.rejected.get("in_the_future", 0):
-        console.print(f"  {late:>9,}  of these are dated in the future and were rejected")
+    for rejected, explained in _REJECTED.items():
+        if number := delivery.rejected.get(rejected, 0) - delivered.rejected.get(rejected, 0):
+            console.print(f"  {number:>9,}  of these {explained}")
     if dead := delivery.dead - delivered.dead:
         console.print(
             f"  {dead:>9,}  of these could not be counted: see `truycap dead-letters list`, and whether the running "
             "truycap has the same truycap.toml. Then: truycap dead-letters replay"
         )
         raise SaidError(1)
-
-
-async def _imported(stores: Stores, site_id: str) -> tuple[int, int, int]:
-    ((pageviews, visits, bots),) = await stores.store.query(_IMPORTED, {"site": site_id})
-    return int(pageviews), int(visits), int(bots)

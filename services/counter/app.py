@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from faststream import FastStream
 from faststream.redis import RedisBroker
@@ -12,6 +13,7 @@ from services.counter.session import ShardCounter
 from shared import log, metrics
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, LazyStore
+from shared.clock import wall_clock_ms
 from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, GIVING_UP_SECONDS, within
 from shared.schema import check_migrated
 from shared.settings import Settings
@@ -26,9 +28,12 @@ _REDIS_SECONDS = 30.0
 class Counter:
     """The running service. alone: no other counter can be at work on this store (`truycap up`)."""
 
-    def __init__(self, settings: Settings, sites: Sites, *, alone: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, sites: Sites, now_ms: Callable[[], int] = wall_clock_ms, *, alone: bool = False
+    ) -> None:
         self._settings = settings
         self._sites = sites
+        self._now_ms = now_ms
         self._alone = alone
         self._redis = shared_redis.client(settings.redis_url, timeout=_REDIS_SECONDS)
         library = logging.getLogger(f"{__name__}.faststream")
@@ -90,8 +95,16 @@ class Counter:
             self._stores.append(store)
             if number == 0:
                 await check_migrated(store)
-            ceiling = self._settings.dead_letter_ceiling
-            shard = ShardCounter(self._broker, self._redis, store, self._sites, number, ceiling=ceiling)
+            shard = ShardCounter(
+                self._broker,
+                self._redis,
+                store,
+                self._sites,
+                number,
+                ceiling=self._settings.dead_letter_ceiling,
+                retention_days=self._settings.retention_days,
+                now_ms=self._now_ms,
+            )
             self._shards.append(shard)
             self._tasks.append(asyncio.create_task(shard.run(force=self._alone), name=f"shard-{number}"))
         self._watching = asyncio.create_task(watch_room(self._room), name="room")

@@ -10,6 +10,7 @@ from services.counter.ceiling import LETTER, level_change
 from services.counter.changes import changes
 from services.counter.enrich import UNKNOWN_SITE, Outcome, enrich, sort_out
 from services.counter.ensure import ensure_written
+from services.counter.expired import Expired
 from services.counter.left_out import left_out
 from services.counter.resent import RecentIds, find_stored
 from services.counter.state import read_state
@@ -24,7 +25,8 @@ logger = log.get(__name__)
 class BatchCounter:
     """Counts a shard's batches under one epoch.
 
-    ceiling: of dead letters; recent: what was counted lately; guard: asked before each insert.
+    ceiling: of dead letters; recent: what was counted lately; expired: the months that have left by age; guard: asked
+    before each insert.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class BatchCounter:
         ceiling: int,
         epoch: int,
         recent: RecentIds,
+        expired: Expired,
         guard: Guard,
     ) -> None:
         self._redis = redis
@@ -44,6 +47,7 @@ class BatchCounter:
         self._ceiling = ceiling
         self._epoch = epoch
         self._recent = recent
+        self._expired = expired
         self._guard = guard
         self.counted = 0
         """How many batches this has counted."""
@@ -64,11 +68,11 @@ class BatchCounter:
 
     async def _count(self, batch: Batch) -> None:
         outcome = Outcome()
-        arrivals = sort_out(batch, self._sites, outcome)
+        arrivals = sort_out(batch, self._sites, self._expired, outcome)
         if any(letter.reason == UNKNOWN_SITE for letter in outcome.dead):
             await self._sites.look()  # ingest may have seen a new site a moment before
             outcome = Outcome()
-            arrivals = sort_out(batch, self._sites, outcome)
+            arrivals = sort_out(batch, self._sites, self._expired, outcome)
         state = await read_state(self._redis, batch.shard, self._epoch, arrivals)
         stored = self._recent.positions(arrivals) | await find_stored(self._store, batch.shard, arrivals)
         enrich(batch, arrivals, state, stored, outcome)

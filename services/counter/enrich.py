@@ -11,8 +11,9 @@ from uuid import UUID
 
 from services.counter.agents import Agent, recognise
 from services.counter.batch import Batch, Position
+from services.counter.expired import Expired
 from services.counter.rows import BOT, GUEST, MEMBER, PAGEVIEW, RATING, Row
-from shared.calendar import local
+from shared.calendar import local, month_of
 from shared.events import Kind, Source, StreamEvent
 from shared.readmodel import VISIT_MS, Presence
 from shared.sites import Site, Sites
@@ -99,7 +100,7 @@ class Arrival(NamedTuple):
     site: Site
 
 
-def sort_out(batch: Batch, sites: Sites, outcome: Outcome) -> list[Arrival]:
+def sort_out(batch: Batch, sites: Sites, expired: Expired, outcome: Outcome) -> list[Arrival]:
     """The events that may be counted; all others go to the outcome with their reason."""
     arrivals = []
     for position, event in batch.events:
@@ -114,6 +115,8 @@ def sort_out(batch: Batch, sites: Sites, outcome: Outcome) -> list[Arrival]:
             outcome.rejected.append(Rejected(position, "too_old"))
         elif event.time > position.entry.ms + FUTURE_MS:
             outcome.rejected.append(Rejected(position, "in_the_future"))
+        elif site.id in expired and month_of(local(event.time, site.zone).date) in expired[site.id]:
+            outcome.rejected.append(Rejected(position, "expired"))
         else:
             arrivals.append(Arrival(position, event, site))
     return arrivals

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from services.counter.batch import Batch
 from services.counter.enrich import Outcome
+from services.counter.roll_ups import filling
 from services.counter.rows import Row
 from services.counter.store import Guard, PatientStore
 from services.counter.truth import ROLL_UPS, sql
@@ -23,6 +24,17 @@ _SETTLE_SECONDS = 0.05
 _RETRY_SECONDS = 0.5
 _ATTEMPTS = 4
 """Each token can have been written down without its rows only where ClickHouse was killed at that very moment."""
+_SOME_EVENTS = """(
+    SELECT *
+    FROM events
+    WHERE site IN {sites:Array(String)} AND date IN {days:Array(Date)}
+      AND (site, toStartOfMonth(date)) NOT IN (SELECT site, month FROM expired)
+      AND time BETWEEN toDateTime64({first:Date}, 3, 'UTC') - INTERVAL 1 DAY
+                   AND toDateTime64({last:Date}, 3, 'UTC') + INTERVAL 2 DAY
+)"""
+"""The events that a batch's roll-ups are levelled with: those that its sites have on its days, in months that have not
+left (of those the roll-ups alone can speak, and the batch has nothing there). The days of a site begin up to 14 hours
+before and after those of UTC; the table is ordered by time."""
 
 
 async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, guard: Guard) -> None:
@@ -58,30 +70,13 @@ async def _level(store: PatientStore, batch: Batch, rows: Sequence[Row], guard: 
         "last": max(row.date for row in rows),
     }
     for table in ROLL_UPS:
-        ((rule, _),) = await store.query(sql("rule"), {"table": table})
-        statement = sql(f"level_{table}").replace("(RULE)", f"({_some_events(rule)})")
+        rule, _ = await filling(store, table, _SOME_EVENTS)
+        statement = sql(f"level_{table}").replace("(RULE)", f"({rule})")
         await guard()
         while not await store.command_once(statement, parameters):
             await asyncio.sleep(_RETRY_SECONDS)
             await inserts_done(store)  # or it might be done twice
             await guard()
-
-
-def _some_events(rule: str) -> str:
-    """A view's SELECT, of the events alone that the parameters name.
-
-    The days of a site begin up to 14 hours before and after those of UTC; the table is ordered by time.
-    """
-    before, table, after = rule.partition(".events")
-    assert table, "the views read from the table events"  # noqa: S101 - their migration says so
-    chosen = """(
-        SELECT *
-        FROM events
-        WHERE site IN {sites:Array(String)} AND date IN {days:Array(Date)}
-          AND time BETWEEN toDateTime64({first:Date}, 3, 'UTC') - INTERVAL 1 DAY
-                       AND toDateTime64({last:Date}, 3, 'UTC') + INTERVAL 2 DAY
-    )"""
-    return before[: before.rindex(" ") + 1] + chosen + after
 
 
 async def inserts_done(store: Queries) -> None:

@@ -1,4 +1,5 @@
-"""`truycap rebuild --store`: ClickHouse itself mended. Rows that stand twice are dropped, the roll-ups made again.
+"""`truycap rebuild --store`: ClickHouse itself mended. Rows that stand twice are dropped, the roll-ups made again (what
+they say of months that have left by age they keep).
 
 Meanwhile counting is paused, on all shards: what is inserted while a partition is copied would be lost when the copy
 takes its place. Every place is taken at once (REPLACE PARTITION), so that who reads sees the old or the new, and a run
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from services.counter.paused import paused
+from services.counter.roll_ups import filling
 from services.counter.store import Guard
 from services.counter.truth import ROLL_UPS, sql
 from shared.clickhouse import Statements
@@ -40,13 +42,14 @@ async def mend(redis: "Redis", store: Statements, shards: int) -> AsyncIterator[
             yield Mended("events", int(surplus))
         for table in ROLL_UPS:
             async with _scratch(store, table) as scratch:
-                ((rule, columns),) = await store.query(sql("rule"), {"table": table})
+                rule, columns = await filling(store, table, "kept")
                 # As ever without deduplication: a block like one before it would be dropped. One thread reads the parts
                 # in their order, and so finds the latest title of an item last.
                 await store.command(
                     f"INSERT INTO {scratch} ({columns}) SELECT {columns} FROM ({rule})"  # noqa: S608 - ClickHouse's own
                     " SETTINGS deduplicate_insert = 'disable', deduplicate_insert_select = 'disable', max_threads = 1"
                 )
+                await store.command(sql(f"keep_{table}"))
                 await _replace(store, table, _WHOLE, pause.guard)
             yield Mended(table, 0)
 

@@ -20,6 +20,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter
+from services.counter.expire import Retention
 from services.counter.lease import LEASE_MS, FencedError, Lease, RestoringError
 from services.counter.recover import forget_consumer, pending_batch, pending_consumers
 from services.counter.resent import RecentIds
@@ -53,10 +54,22 @@ _PASSING = (FencedError, LostReadError, RestoringError, RedisError, OSError)
 
 
 class ShardCounter:
-    """Counts one shard, for as long as `run` runs. ceiling: of dead letters, 0 for none."""
+    """Counts one shard, for as long as `run` runs.
+
+    ceiling: of dead letters, 0 for none; retention_days: of page views, 0 to keep them for ever.
+    """
 
     def __init__(
-        self, broker: RedisBroker, redis: "Redis", store: ClickHouse, sites: Sites, shard: int, *, ceiling: int
+        self,
+        broker: RedisBroker,
+        redis: "Redis",
+        store: ClickHouse,
+        sites: Sites,
+        shard: int,
+        *,
+        ceiling: int,
+        retention_days: int,
+        now_ms: Callable[[], int],
     ) -> None:
         self._broker = broker
         self._redis = redis
@@ -64,6 +77,8 @@ class ShardCounter:
         self._sites = sites
         self._shard = shard
         self._ceiling = ceiling
+        self._retention_days = retention_days
+        self._now_ms = now_ms
         self._lease = Lease(redis, shard)
         self._log = logger.bind(shard=shard)
         self._recoveries = metrics.RECOVERIES.labels(str(shard))
@@ -126,8 +141,17 @@ class ShardCounter:
         await ensure_group(self._redis, self._shard)
         recent = await RecentIds.load(self._redis, self._store, self._shard)
         guard = partial(self._lease.renew, epoch)
+        retention = Retention(self._store, self._shard, self._retention_days, guard, self._now_ms)
+        await retention.load()
         batches = BatchCounter(
-            self._redis, self._store, self._sites, ceiling=self._ceiling, epoch=epoch, recent=recent, guard=guard
+            self._redis,
+            self._store,
+            self._sites,
+            ceiling=self._ceiling,
+            epoch=epoch,
+            recent=recent,
+            expired=retention.expired,
+            guard=guard,
         )
         await self._recover(batches, consumer, lambda _: True)
         self._log.info("counts what is new", epoch=epoch)
@@ -140,7 +164,7 @@ class ShardCounter:
                 if not await self._make_room(batches, consumer):
                     await asyncio.sleep(RETRY_SECONDS)
                 return
-            await self._look_after(batches, consumer)
+            await self._look_after(batches, consumer, retention)
         finally:
             await subscriber.stop()
         if failures:
@@ -182,8 +206,9 @@ class ShardCounter:
 
         return subscriber
 
-    async def _look_after(self, batches: BatchCounter, consumer: str) -> None:
-        """Count what stray consumers leave, and see that counting goes on, until the session ends."""
+    async def _look_after(self, batches: BatchCounter, consumer: str, retention: Retention) -> None:
+        """Count what stray consumers leave, see that counting goes on, let old page views leave; until the session
+        ends."""
         counted, since = batches.counted, time.monotonic()
         while not self._ended.is_set():
             if not self._counting.locked():
@@ -191,6 +216,8 @@ class ShardCounter:
                     own = (await pending_consumers(self._redis, self._shard)).get(consumer)
                     if not own:  # what was read comes first; its handler looks for what was before it
                         await self._recover(batches, consumer, lambda _: True)
+                        if await retention.look():
+                            since = time.monotonic()  # entries waited for it
                 waiting = await self._redis.xlen(events_key(self._shard))
                 if not waiting or batches.counted != counted:
                     counted, since = batches.counted, time.monotonic()

@@ -5,12 +5,13 @@ and ClickHouse is asked for what it held at that position.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from services.counter.expired import Month, expired_months, unlike
 from services.counter.truth import ROLL_UPS, Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries
 from shared.delivery import Delivery, counted_up_to, parse_delivery, read_delivery
@@ -50,6 +51,8 @@ async def verify(redis: "Redis", store: Queries, sites: Sites, shards: int) -> A
         )
         async for finding in _shard(redis, store, sites, shard):
             yield finding
+        if months := await expired_months(store, shard):
+            yield await _left(store, shard, months)
     for table in ROLL_UPS:
         yield Finding(f"{table} against the events", await _roll_up(store, table), Mend.REBUILD_STORE)
 
@@ -73,6 +76,15 @@ async def _shard(redis: "Redis", store: Queries, sites: Sites, shard: int) -> As
     # What Redis has forgotten a rebuild takes over.
     mend = Mend.RESTORE if positions < counted else Mend.REBUILD_STORE if rows != positions else Mend.REBUILD
     yield Finding(f"shard {shard}: {rows} rows against {counted} counted events", differences, mend)
+
+
+async def _left(store: Queries, shard: int, months: Mapping[Month, int]) -> Finding:
+    """What has left the events stands in the roll-ups alone."""
+    differences = [
+        f"shard {shard}: {months[month]} page views of {month} had left, the roll-ups say {', '.join(map(str, said))}"
+        for month, said in (await unlike(store, months)).items()
+    ]
+    return Finding(f"shard {shard}: roll-ups of {len(months)} months that have left", differences, Mend.RESTORE)
 
 
 async def _snapshot(redis: "Redis", shard: int, sites: Iterable[str]) -> tuple[Hashes, Delivery]:

@@ -110,7 +110,7 @@ async def test_every_table_that_is_counted_in_syncs_its_inserts_and_its_merges(m
         " AND create_table_query LIKE '%fsync_after_insert = 1, fsync_part_directory = 1,'"
         " || ' min_rows_to_fsync_after_merge = 1%' ORDER BY name"
     )
-    assert [name for (name,) in tables] == ["breakdown_daily", "events", "items", "traffic_hourly"]
+    assert [name for (name,) in tables] == ["breakdown_daily", "events", "expired", "items", "traffic_hourly"]
 
 
 async def test_the_number_of_shards_is_fixed_with_the_store(migrated: ClickHouse) -> None:

@@ -1,10 +1,12 @@
 """Batches for tests of what is computed from them: no server is involved."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from services.counter.batch import Batch, Position
 from services.counter.enrich import Outcome, State, enrich, sort_out
+from services.counter.expired import Expired
 from shared.events import Kind, StreamEvent
 from shared.sites import Sites
 from shared.streams import Content, Entry, EntryId, encode_entry
@@ -58,11 +60,12 @@ def compute(
     state: State | None = None,
     stored: Mapping[tuple[str, bytes], Position] | None = None,
     sites: Sites = SITES,
+    expired: Expired = MappingProxyType({}),
 ) -> Outcome:
     """The outcome of a batch, or of events in one entry; the state moves on."""
     if not isinstance(batch, Batch):
         batch = batch_of(batch)
     outcome = Outcome()
-    arrivals = sort_out(batch, sites, outcome)
+    arrivals = sort_out(batch, sites, expired, outcome)
     enrich(batch, arrivals, State() if state is None else state, stored or {}, outcome)
     return outcome

@@ -245,6 +245,24 @@ def test_a_time_that_cannot_be_is_rejected(at: int, found: list[tuple[int, str]]
     assert len(outcome.rows) == 1 - len(found)
 
 
+@pytest.mark.parametrize(
+    ("site", "event", "rejected"),
+    [
+        ("hanoi", view, True),  # 31 October, midnight in Việt Nam but a second
+        ("hanoi", vote, True),
+        ("kolkata", view, False),  # nothing of it has left
+        ("newyork", view, False),  # its September has
+    ],
+)
+def test_what_comes_to_a_month_that_has_left_is_rejected(site: str, event: Any, rejected: bool) -> None:
+    last = -(22 * 24 + 15) * 3_600_000 - 1000  # 2026-10-31T16:59:59Z
+    expired = {"hanoi": {date(2026, 10, 1)}, "newyork": {date(2026, 9, 1)}}
+    arguments = (5,) if event is vote else ()
+    outcome = compute([event(*arguments, site=site, at=last)], expired=expired)
+    assert reasons(outcome) == [(0, "expired")] * rejected
+    assert len(compute([event(*arguments, site=site, at=last + 1000)], expired=expired).rows) == 1
+
+
 @pytest.mark.parametrize(("site", "day", "hour"), [("hanoi", 24, 1), ("kolkata", 24, 0), ("newyork", 23, 13)])
 def test_a_row_has_the_sites_own_date_and_hour(site: str, day: int, hour: int) -> None:
     (row,) = compute([view(site=site, at=10 * 3_600_000 + 45 * MINUTE)]).rows  # 18:45 UTC

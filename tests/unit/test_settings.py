@@ -87,6 +87,8 @@ def test_the_passwords_of_servers_are_not_for_the_folder_of_up(monkeypatch: pyte
         ("TRUYCAP_SHARDS", "0", "greater than or equal to 1"),
         ("TRUYCAP_RATE_LIMIT", "-1", "greater than or equal to 0"),
         ("TRUYCAP_LOG_FORMAT", "xml", "'auto', 'json' or 'text'"),
+        ("TRUYCAP_RETENTION_DAYS", "34", "write 0 to keep page views for ever, or at least 35 days."),
+        ("TRUYCAP_RETENTION_DAYS", "-1", "or at least 35 days."),
     ],
 )
 def test_a_bad_value_is_refused_with_the_variables_name(
@@ -98,6 +100,12 @@ def test_a_bad_value_is_refused_with_the_variables_name(
     assert caught.value.message.startswith(f"{name}={value!r}: ")
     assert said in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("days", ["0", "35", "400"])
+def test_page_views_are_kept_for_ever_or_for_at_least_35_days(monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+    monkeypatch.setenv("TRUYCAP_RETENTION_DAYS", days)
+    assert load_settings().retention_days == int(days)
 
 
 def test_a_missing_configuration_file_is_a_setup_error(tmp_path: Path) -> None:

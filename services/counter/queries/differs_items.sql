@@ -1,4 +1,5 @@
--- Where the roll-up by item does not say what the events say; the votes are counted anew from every voter's last one.
+-- Where the roll-up by item does not say what the events say; the views in months that have not left, the votes of all
+-- times, counted anew from every voter's last one.
 SELECT concat(site, ' ', item),
        concat(toString(e.views), ' views, votes ', toString(e.votes)),
        concat(toString(r.views), ' views, votes ', toString(r.votes))
@@ -8,7 +9,7 @@ FROM
     FROM
     (
         SELECT site, item, countIf(type = 'pageview') AS views, []::Array(Tuple(UInt8, Int64)) AS votes
-        FROM events
+        FROM kept
         WHERE kind != 'bot'
         GROUP BY site, item
         UNION ALL
@@ -26,7 +27,8 @@ FROM
 ) AS e
 FULL OUTER JOIN
 (
-    SELECT site, item, sum(views) AS views,
+    SELECT site, item,
+           sumIf(views, (site, toStartOfMonth(date)) NOT IN (SELECT site, month FROM expired)) AS views,
            arraySort(arrayFilter(v -> v.2 != 0, arrayZip((sumMap(votes) AS summed).1, summed.2))) AS votes
     FROM items
     GROUP BY site, item

@@ -11,6 +11,7 @@ FROM
     SELECT site, date, toString(dimension), value, toInt64(visits), toInt64(pageviews), -1
     FROM breakdown_daily
     WHERE site IN {sites:Array(String)} AND date IN {days:Array(Date)}
+      AND (site, toStartOfMonth(date)) NOT IN (SELECT site, month FROM expired)
 )
 GROUP BY site, date, dimension, value
 HAVING (sum(sign * visits), sum(sign * pageviews)) != (0, 0)

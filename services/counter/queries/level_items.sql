@@ -21,6 +21,7 @@ FROM
     SELECT site, item, date, '', toInt64(views), votes, -1
     FROM items
     WHERE site IN {sites:Array(String)} AND item IN batch AND date IN {days:Array(Date)}
+      AND (site, toStartOfMonth(date)) NOT IN (SELECT site, month FROM expired)
 )
 GROUP BY site, item, date
 HAVING sum(sign * views) != 0 OR arrayExists(number -> number != 0, change.2)

@@ -10,6 +10,7 @@ FROM
     SELECT site, date, hour, toInt64(visits), toInt64(pageviews), toInt64(bots), -1
     FROM traffic_hourly
     WHERE site IN {sites:Array(String)} AND date IN {days:Array(Date)}
+      AND (site, toStartOfMonth(date)) NOT IN (SELECT site, month FROM expired)
 )
 GROUP BY site, date, hour
 HAVING (sum(sign * visits), sum(sign * pageviews), sum(sign * bots)) != (0, 0, 0)

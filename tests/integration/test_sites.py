@@ -1,0 +1,27 @@
+"""Sites that are taken out while somebody looks at their numbers."""
+
+from redis.asyncio import Redis
+
+from services.api.snapshots import Snapshots
+from shared.clock import wall_clock_ms
+from shared.readmodel import counts_key
+from shared.sites import Sites
+from tests.support.counting import HANOI, KOLKATA, until
+
+
+async def test_the_numbers_of_the_other_sites_go_on(redis: Redis) -> None:
+    sites = Sites([HANOI, KOLKATA], shards=1)
+    snapshots = Snapshots(redis, sites, wall_clock_ms)
+    await snapshots.start()
+    try:
+        for site in (HANOI, KOLKATA):
+            await snapshots.counts(site)
+        sites.replace([HANOI])
+        await redis.hset(counts_key(0, "hanoi"), "visits:total", "7")
+
+        async def shown() -> bool:
+            return bool((await snapshots.counts(HANOI)).counts["visits"]["total"] == 7)
+
+        await until(shown, "what was counted is shown")
+    finally:
+        await snapshots.stop()
