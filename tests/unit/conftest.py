@@ -3,7 +3,6 @@
 import multiprocessing.process
 import socket
 import subprocess
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import chdb
@@ -13,25 +12,24 @@ from chdb.state import sqlitelike
 
 
 @pytest.fixture(autouse=True)
-def no_servers() -> Iterator[None]:
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test that connects a socket, opens a store or starts a process.
 
     asyncio's own pair of sockets is not connected by name and so still works. uvloop's connections are not seen.
+    With the test's own monkeypatch: what both have changed is put back in one order.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name, what in (
-            (socket.socket, "connect", "connects a socket"),
-            (socket.socket, "connect_ex", "connects a socket"),
-            (chdb, "connect", "opens chDB"),
-            (chdb, "query", "opens chDB"),
-            (chdb, "sql", "opens chDB"),
-            (sqlitelike.Connection, "__init__", "opens chDB"),  # what its sessions and its DB-API have in common
-            (clickhouse_connect, "get_client", "opens a store"),
-            (subprocess.Popen, "__init__", "starts a process"),
-            (multiprocessing.process.BaseProcess, "start", "starts a process"),
-        ):
-            patch.setattr(owner, name, _forbidden(what))
-        yield
+    for owner, name, what in (
+        (socket.socket, "connect", "connects a socket"),
+        (socket.socket, "connect_ex", "connects a socket"),
+        (chdb, "connect", "opens chDB"),
+        (chdb, "query", "opens chDB"),
+        (chdb, "sql", "opens chDB"),
+        (sqlitelike.Connection, "__init__", "opens chDB"),  # what its sessions and its DB-API have in common
+        (clickhouse_connect, "get_client", "opens a store"),
+        (subprocess.Popen, "__init__", "starts a process"),
+        (multiprocessing.process.BaseProcess, "start", "starts a process"),
+    ):
+        monkeypatch.setattr(owner, name, _forbidden(what))
 
 
 def _forbidden(what: str) -> Any:
