@@ -17,11 +17,16 @@ async def test_the_numbers_of_the_other_sites_go_on(redis: Redis) -> None:
         for site in (HANOI, KOLKATA):
             await snapshots.counts(site)
         sites.replace([HANOI])
-        await redis.hset(counts_key(0, "hanoi"), "visits:total", "7")
 
-        async def shown() -> bool:
-            return bool((await snapshots.counts(HANOI)).counts["visits"]["total"] == 7)
+        async def total() -> int:
+            return int((await snapshots.counts(HANOI)).counts["visits"]["total"])
 
-        await until(shown, "what was counted is shown")
+        for number in (7, 8):  # the first may be seen by a reading that had begun before
+            await redis.hset(counts_key(0, "hanoi"), "visits:total", str(number))
+
+            async def shown(number: int = number) -> bool:
+                return await total() == number
+
+            await until(shown, "what was counted is shown")
     finally:
         await snapshots.stop()
