@@ -105,7 +105,7 @@ class Watch(threading.Thread):
             now: dict[str, float] = {}
             for line in stats.stdout:
                 name, _, rest = _ESCAPES.sub("", line).removeprefix(f"{NAME}-").partition("-1 ")
-                if not rest:
+                if not rest or rest.startswith("--"):  # of another project, or ended
                     continue
                 used, *_, percent = rest.split()
                 now[name] = _mib(used)

@@ -73,10 +73,11 @@ def test_what_cannot_be_read_any_more_is_not_tried_again_and_says_to_start_click
     assert "start ClickHouse (with chDB: truycap) again within a minute" in error.message
 
 
-async def test_a_program_without_chdb_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_program_without_chdb_says_so_in_one_line(tmp_path: Path) -> None:
     def get_client(**_: object) -> None:  # as the driver does
         raise ImportError("The chdb backend requires the chdb package.")
 
-    monkeypatch.setattr(clickhouse_connect, "get_client", get_client)
-    with pytest.raises(SetupError, match="chDB is not installed here"):
-        await ClickHouse.connect(f"chdb://{tmp_path}")
+    with pytest.MonkeyPatch.context() as patch:  # undone before what forbids stores to unit tests is
+        patch.setattr(clickhouse_connect, "get_client", get_client)
+        with pytest.raises(SetupError, match="chDB is not installed here"):
+            await ClickHouse.connect(f"chdb://{tmp_path}")
