@@ -39,7 +39,6 @@ from tests.support.counting import (
 )
 from tests.support.servers import RedisServer
 
-
 one_backend = pytest.mark.parametrize("dsn", ["chdb"], indirect=True)
 """For what is the same on both."""
 
