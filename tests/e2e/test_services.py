@@ -1,19 +1,105 @@
 """The services one by one, as processes of their own against real servers."""
 
 import asyncio
+import json
+import os
+import signal
+import subprocess
 import time
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 import shared.redis
 from shared.streams import append, dead_key
-from tests.support.counting import pageview
+from tests.support.counting import PERSON, pageview
 from tests.support.servers import ClickHouseServer, RedisServer, free_port
-from tests.support.services import CONFIG, Services
-from tests.support.truycap import run
+from tests.support.truycap import COMMAND, ROOT, run
+
+CONFIG = """
+[[site]]
+id = "hanoi"
+hostnames = ["*"]
+
+[[site]]
+id = "hue"
+hostnames = ["hue.example.vn"]
+public = false
+"""
+
+
+class Services:
+    """migrate, then ingest with two workers, two counters and the api."""
+
+    def __init__(self, folder: Path, redis_url: str, dsn: str) -> None:
+        config = folder / "truycap.toml"
+        config.write_text(CONFIG, "utf-8")
+        self.environment = {
+            "TRUYCAP_REDIS_URL": redis_url,
+            "TRUYCAP_CLICKHOUSE_DSN": dsn,
+            "TRUYCAP_CONFIG": str(config),
+            "TRUYCAP_SHARDS": "2",
+        }
+        self.ports = {name: free_port() for name in ("ingest", "counter", "counter2", "api")}
+        self._log = (folder / "services.log").open("ab")
+        assert run("migrate", environment=self.environment).returncode == 0
+        self.processes = {name: self._start(name) for name in self.ports}
+        for name in self.ports:
+            self._wait(name)
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        workers = ["--workers", "2"] if name == "ingest" else []
+        return subprocess.Popen(
+            [*COMMAND, name.rstrip("2"), "--port", str(self.ports[name]), *workers],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def _wait(self, name: str) -> None:
+        ends = time.monotonic() + 30
+        while True:
+            try:
+                if self.get(name, "/health/ready")["status"] == "ok":
+                    return
+            except OSError:
+                assert time.monotonic() < ends, f"{name} does not become ready"
+                time.sleep(0.1)
+
+    def get(self, name: str, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
+            return json.load(answer)
+
+    def view(self, site: str, visitor: str) -> int:
+        event = {
+            "type": "pageview",
+            "site": site,
+            "id": str(uuid4()),
+            "url": "https://hue.example.vn/",
+            "visitor": visitor,
+        }
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports['ingest']}/v1/events",
+            json.dumps(event).encode(),
+            {"user-agent": PERSON, "content-type": "text/plain"},
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return int(answer.status)
+
+    def stop(self) -> dict[str, int]:
+        """SIGTERM to all; their exit codes."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        codes = {name: process.wait(20) for name, process in self.processes.items()}
+        self._log.close()
+        return codes
 
 
 @pytest.fixture
