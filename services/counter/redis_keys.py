@@ -22,8 +22,17 @@ from shared.streams import EntryId, dead_key, delivery_key, events_key, shard_ke
 _PIECE_BYTES = 1 << 20
 _PIECES_PER_QUERY = 32
 _DUMPS_AT_ONCE = 50
+_GONE = -2
+"""What PTTL says of a key that is not there."""
 _MOST_KEYS = 1000
 _MOST_BYTES = 16 << 20
+# A script rather than a transaction, which a full Redis refuses.
+_READ = """#!lua flags=no-writes,allow-oom
+return {
+  redis.call('HGETALL', KEYS[2]), redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1), redis.call('GET', KEYS[4]),
+  redis.call('DUMP', KEYS[1]), redis.call('DUMP', KEYS[2]), redis.call('DUMP', KEYS[3])
+}
+"""
 _PUT_BACK = script("services.counter", "put_back.lua")
 
 
@@ -44,14 +53,8 @@ def delivered_keys(shard: int) -> list[str]:
 async def read_delivered(redis: "Redis", shard: int) -> tuple[Point, list[Key]]:
     """Stream, delivery hash and dead letters at one moment, and which one that is."""
     names = delivered_keys(shard)
-    async with redis.pipeline(transaction=True) as transaction:
-        for name in names:
-            transaction.dump(name)
-        transaction.hgetall(delivery_key(shard))
-        transaction.xrevrange(events_key(shard), count=1)
-        transaction.get(epoch_key(shard))
-        *dumps, hashed, newest, epoch = await transaction.execute()
-    delivery = parse_delivery(hashed, 0)
+    words, newest, epoch, *dumps = await redis.eval(_READ, 4, *names, epoch_key(shard))
+    delivery = parse_delivery(dict(zip(words[::2], words[1::2], strict=True)), 0)
     entries = [EntryId.parse(name) for name, _ in newest] + ([delivery.applied] if delivery.applied else [])
     last = max(entries, default=EntryId(0, 0))
     point = Point(accepted=delivery.accepted, counted=delivery.counted, epoch=int(epoch), last=str(last))
@@ -70,7 +73,7 @@ async def read_others(redis: "Redis", shards: int) -> AsyncIterator[Key]:
                     pipe.pttl(name)
                 answers = await pipe.execute()
             for name, value, pttl in zip(some, answers[::2], answers[1::2], strict=True):
-                if value is not None:  # it may have expired meanwhile
+                if value is not None and pttl != _GONE:  # it may expire meanwhile
                     yield Key(shard, name, max(0, pttl), value)
 
 

@@ -12,8 +12,7 @@ from services.embedded.store_socket import RemoteStore
 from shared.clickhouse import ClickHouse, Queries
 from tests.support.load import Load
 from tests.support.servers import ClickHouseServer, RedisServer
-from tests.support.services import Services
-from tests.support.stack import until
+from tests.support.stack import Stack, until
 from tests.support.truycap import Up, run
 
 SECONDS = 1.0
@@ -57,10 +56,10 @@ def command(*arguments: str, environment: Mapping[str, str] | None = None) -> st
 
 
 def acknowledged_before_a_backup(
-    url: str, *arguments: str, environment: Mapping[str, str] | None = None
+    url: str, site: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> frozenset[str]:
     """Load before, while and after a backup is made; what was acknowledged when it began."""
-    with Load(url, ["hanoi", "hue"] if environment else ["demo"]) as load:
+    with Load(url, site) as load:
         time.sleep(SECONDS)
         before = load.acknowledged
         assert before
@@ -73,43 +72,36 @@ def acknowledged_before_a_backup(
 def test_up_is_backed_up_under_load_and_restored_into_a_new_folder(tmp_path: Path) -> None:
     place, data = str(tmp_path / "backup"), str(tmp_path / "data")
     with Up(tmp_path / "data", **NO_LIMIT) as up:
-        before = acknowledged_before_a_backup(up.url, place, "--data", data)
-        refused = run("backup", place, "--data", data)
-        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
-        assert "A backup lies at" in refused.stderr
+        before = acknowledged_before_a_backup(up.url, "demo", place, "--data", data)
     rmtree(data)
     command("restore", place, "--data", data)
     with Up(tmp_path / "data", **NO_LIMIT) as up:
         until(lambda: stored_in(up.data).keys() >= before, "all is counted that was accepted before the backup")
-        assert max(stored_in(up.data).values()) == 1
-        command("verify", "--data", data)
-
-        with Load(up.url, ["demo"]) as load:  # and once more, while it runs
+        with Load(up.url, "demo") as load:  # and once more, while it runs
             time.sleep(SECONDS)
             refused = run("restore", place, "--data", data)
-            assert (refused.returncode, "--replace" in refused.stderr) == (2, True), refused.stderr
+            assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+            assert "--replace" in refused.stderr
             command("restore", place, "--data", data, "--replace")
             known = load.acknowledged
             until(lambda: load.acknowledged > known, "events are accepted")
         until(lambda: stored_in(up.data).keys() >= before | (load.acknowledged - known), "all is counted")
+        assert max(stored_in(up.data).values()) == 1
         command("verify", "--data", data)
 
 
-def test_services_are_backed_up_under_load_and_restored_into_new_servers(tmp_path: Path) -> None:
+def test_services_of_their_own_are_backed_up_under_load_and_restored_into_new_servers(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as redis, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
         dsn = clickhouse.dsn + "truycap"
-        services = Services(tmp_path, redis.url, dsn, **NO_LIMIT)
-        environment = services.environment
-        before = acknowledged_before_a_backup(services.ingest, "monday", environment=environment)
-        services.stop()
+        stack = Stack(tmp_path, redis, dsn, TRUYCAP_SHARDS="2", **NO_LIMIT).migrate()
+        with stack.service("counter"), stack.service("ingest", "--workers", "2") as ingest:
+            before = acknowledged_before_a_backup(ingest.url, "hanoi", "monday", environment=stack.environment)
         for server, data in ((redis, redis.folder / "appendonlydir"), (clickhouse, clickhouse.folder / "data")):
             server.kill()
             rmtree(data)
             server.start()
-        command("restore", "monday", environment=environment)
-
-        services = Services(tmp_path, redis.url, dsn, **NO_LIMIT)
-        until(lambda: stored_at(dsn).keys() >= before, "all is counted that was accepted before the backup")
+        command("restore", "monday", environment=stack.environment)
+        with stack.service("counter"):
+            until(lambda: stored_at(dsn).keys() >= before, "all is counted that was accepted before the backup")
         assert max(stored_at(dsn).values()) == 1
-        command("verify", environment=environment)
-        assert set(services.stop().values()) == {0}
+        stack.verify()

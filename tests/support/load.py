@@ -2,9 +2,7 @@
 
 import json
 import threading
-import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from itertools import count
 from typing import Self
 from uuid import uuid4
@@ -16,11 +14,11 @@ _PAUSE_SECONDS = 0.01
 
 
 class Load:
-    """Sends page views of these sites in turn until it is left, each once. url: of ingest."""
+    """Sends page views of a site until it is left, each once. url: of ingest."""
 
-    def __init__(self, url: str, sites: Sequence[str]) -> None:
+    def __init__(self, url: str, site: str) -> None:
         self._url = f"{url}/v1/events"
-        self._sites = sites
+        self._site = site
         self._acknowledged: list[str] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -40,13 +38,12 @@ class Load:
 
     def _run(self) -> None:
         for number in count():
-            site = self._sites[number % len(self._sites)]
             events = [
                 {
                     "type": "pageview",
-                    "site": site,
+                    "site": self._site,
                     "id": str(uuid4()),
-                    "url": f"https://hue.example.vn/{number % 7}",
+                    "url": f"https://portal.example.vn/{number % 7}",
                     "visitor": f"v{number}-{member}",
                 }
                 for member in range(_PER_REQUEST)
