@@ -88,6 +88,11 @@ STORE_BYTES = Gauge("truycap_store_bytes", "Bytes on disk by table, compressed."
 # Api
 
 LIVE_CLIENTS = Gauge("truycap_live_clients", "Open Server-Sent Events streams.", multiprocess_mode="livesum")
+LIVE_LIMIT = Gauge(
+    "truycap_live_clients_limit",
+    "How many Server-Sent Events streams may be open (TRUYCAP_LIVE_STREAMS).",
+    multiprocess_mode="livesum",
+)
 READ_MODEL_AGE = Gauge(
     "truycap_read_model_age_seconds", "Since the api last read the read model.", multiprocess_mode="livemax"
 )

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     shards: int = Field(1, ge=1, le=256, description="how many shards the sites are spread over; fixed with the store")
     rate_limit: int = Field(600, ge=0, description="events that one address may send per minute; 0 for no limit")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="the largest request body that ingest accepts")
+    live_streams: int = Field(
+        10_000, ge=1, description="how many live streams an api process holds open; who comes then asks now and then"
+    )
     dead_letter_ceiling: int = Field(
         100, ge=0, description="how many dead letters beside good events stop the counter; 0 for no ceiling"
     )

@@ -236,7 +236,10 @@ API = dashboard(
                 graph(
                     "Open live streams",
                     "Browsers that get the numbers as they change",
-                    {"{{instance}}": 'truycap_live_clients{job="api"}'},
+                    {
+                        "{{instance}}": 'truycap_live_clients{job="api"}',
+                        "{{instance}}: may be open": 'truycap_live_clients_limit{job="api"}',
+                    },
                 ),
             ]
         ],

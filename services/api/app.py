@@ -40,7 +40,7 @@ class Api:
         self._snapshots = Snapshots(self._redis, sites, now_ms)
         self._now_ms = now_ms
         self._watch: asyncio.Task[None] | None = None
-        self._live = Live(sites, self._snapshots)
+        self._live = Live(sites, self._snapshots, settings.live_streams)
         self.routers: list[APIRouter] = [
             blocks(sites, self._snapshots),
             stats(sites, self._store, now_ms),

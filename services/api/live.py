@@ -39,6 +39,14 @@ class NotPublicError(TruycapError):
         super().__init__(f"The numbers of {site!r} are not public; set public = true for the site to show them.")
 
 
+class TooManyStreamsError(TruycapError):
+    """Each stream takes memory: rather none for one more reader than no process for all. Widgets ask now and then."""
+
+    code = "too_many_streams"
+    status = 503
+    retry_after = 60
+
+
 def public_site(sites: Sites, site_id: str) -> Site:
     """The site, if anyone may read its numbers; UnknownSiteError or NotPublicError."""
     site = sites.find(site_id)
@@ -48,11 +56,16 @@ def public_site(sites: Sites, site_id: str) -> Site:
 
 
 class Live:
-    """The handlers. `close` ends all open streams, for a server waits for them when it stops."""
+    """The handlers. `close` ends all open streams, for a server waits for them when it stops.
 
-    def __init__(self, sites: Sites, snapshots: Snapshots) -> None:
+    most: how many streams may be open.
+    """
+
+    def __init__(self, sites: Sites, snapshots: Snapshots, most: int) -> None:
         self._sites = sites
         self._snapshots = snapshots
+        self._most = most
+        metrics.LIVE_LIMIT.set(most)
         self._streams: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -76,6 +89,8 @@ class Live:
     async def live(self, scope: Scope, proto: Protocol_) -> int | None:
         try:
             site = self._site(scope, "/live")
+            if len(self._streams) >= self._most:
+                raise TooManyStreamsError("No more live streams can be held open now; ask for /counts instead.")
             await self._snapshots.counts(site)
         except TruycapError as error:
             return answer_error(proto, error, [ANY_ORIGIN])

@@ -3,12 +3,13 @@
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NamedTuple
 
 from shared.streams import dead_key, delivery_key, events_key
-from tests.ops.world import DISK, MEMORY, World
+from tests.ops.world import DISK, MEMORY, STREAMS, World
 from tests.support.meanwhile import meanwhile
 
 Cause = Callable[[World], AbstractContextManager[None]]
@@ -145,6 +146,16 @@ def backlog(world: World) -> Iterator[None]:
 
 
 @contextmanager
+def many_readers(world: World) -> Iterator[None]:
+    """As many live streams as the api may hold open."""
+    url = f"http://127.0.0.1:{world.services.ports['api']}/v1/sites/hanoi/live"
+    with ExitStack() as stack:
+        for _ in range(STREAMS):
+            stack.enter_context(urllib.request.urlopen(url, timeout=3))
+        yield
+
+
+@contextmanager
 def disk_filled(world: World) -> Iterator[None]:
     """The disk is filled to nine tenths at once, and then by a megabyte every two seconds."""
     assert world.disk
@@ -190,5 +201,6 @@ FAULTS = [
     Fault("truycap.toml broken", ["TruycapSitesBroken"], config_broken),
     Fault("Redis's memory filled by somebody else", ["TruycapRedisMemory"], redis_filled),
     Fault("ClickHouse stopped, under load", ["TruycapBacklogFills"], backlog),
+    Fault("every live stream taken", ["TruycapLiveFull"], many_readers),
     Fault("the disk under ClickHouse filled", ["TruycapDiskLow", "TruycapDiskFills"], disk_filled, mounted=True),
 ]

@@ -28,6 +28,7 @@ from tests.support.truycap import ROOT
 RULES = ROOT / "deploy/prometheus/alerts.yml"
 QUICKER = 10
 MEMORY = 64 * 2**20
+STREAMS = 20
 DISK = 512 * 2**20
 _MILLISECONDS = {"s": 1000, "m": 60_000, "h": 3_600_000}
 _JOBS = {"ingest": ["ingest"], "counter": ["counter", "counter2"], "api": ["api"]}
@@ -54,7 +55,9 @@ class World:
         self.redis: Redis = Redis(port=self.redis_server.port)
         self.redis.config_set("maxmemory", MEMORY)
         dsn = self.clickhouse.dsn + "truycap"
-        self.services = Services(folder, self.redis_server.url, dsn, TRUYCAP_RATE_LIMIT="0")
+        self.services = Services(
+            folder, self.redis_server.url, dsn, TRUYCAP_RATE_LIMIT="0", TRUYCAP_LIVE_STREAMS=str(STREAMS)
+        )
         stack.callback(self.services.stop)
         (folder / "prometheus").mkdir()
         (folder / "prometheus" / RULES.name).write_text(quicker(RULES.read_text("utf-8")), "utf-8")
