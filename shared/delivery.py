@@ -9,17 +9,19 @@ from redis.asyncio import Redis
 from shared.streams import EntryId, delivery_key, events_key
 
 # One script, so that nothing moves while it is counted. The waiting events are counted from the entries themselves,
-# which is time in which Redis does nothing else: `most` entries at most, 0 for any number.
+# which is time in which Redis does nothing else and memory that it needs: `most` bytes at most, 0 for any number, and a
+# few entries at a time.
 _COUNT = """
 local most = tonumber(ARGV[1])
-if most > 0 and redis.call('XLEN', KEYS[1]) > most then return false end
-local waiting, from = 0, '-'
+local waiting, from, bytes = 0, '-', 0
 repeat
-  local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 1000)
+  local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 20)
   for _, entry in ipairs(entries) do
     for i = 1, #entry[2], 2 do
       if entry[2][i] == 'n' then waiting = waiting + (tonumber(entry[2][i + 1]) or 1) end
+      bytes = bytes + #entry[2][i + 1]
     end
+    if most > 0 and bytes > most then return false end
     from = '(' .. entry[1]
   end
 until #entries == 0
@@ -27,7 +29,7 @@ return {waiting, redis.call('HGETALL', KEYS[2])}
 """
 
 _PAUSE_SECONDS = 0.05
-_GLANCE_ENTRIES = 10_000
+_GLANCE_BYTES = 1_000_000
 EVERYTHING = EntryId(2**64 - 1, 2**64 - 1)
 """A position after every entry."""
 
@@ -81,8 +83,8 @@ async def read_delivery(redis: "Redis", shard: int) -> Delivery:
 
 
 async def glance_at_delivery(redis: "Redis", shard: int) -> Delivery | None:
-    """The same where that takes Redis a few milliseconds, None where too many entries wait."""
-    return await _read(redis, shard, _GLANCE_ENTRIES)
+    """The same where that takes Redis a few milliseconds, None where more than a megabyte waits."""
+    return await _read(redis, shard, _GLANCE_BYTES)
 
 
 async def _read(redis: "Redis", shard: int, most: int) -> Delivery | None:

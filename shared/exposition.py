@@ -5,6 +5,7 @@ Workers write their metrics into files of a folder that the process which starte
 """
 
 import os
+import resource
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from prometheus_client.registry import REGISTRY, Collector
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that must name the folder before prometheus_client is first imported."""
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+_ENDED_CPU = "cpu_seconds_of_ended_workers"
 
 
 def page() -> bytes:
@@ -30,12 +32,14 @@ def page() -> bytes:
 
 
 def forget(pid: int, folder: str) -> None:
-    """A worker has ended: what it had is no longer so (what it counted stays)."""
+    """A worker of this process has ended: what it had is no longer so; what it counted, and its CPU time, stays."""
     mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    (Path(folder) / _ENDED_CPU).write_text(str(ended.ru_utime + ended.ru_stime), "utf-8")
 
 
 class _Workers(Collector):
-    """Memory, CPU and open files of all workers together; the latest start."""
+    """Memory, CPU (also of those that have ended) and open files of all workers together; the latest start."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +55,13 @@ class _Workers(Collector):
                         mine._replace(value=pick(mine.value, other.value))
                         for mine, other in zip(found.samples, metric.samples, strict=True)
                     ]
+        if cpu := together.get("process_cpu_seconds"):
+            cpu.samples = [sample._replace(value=sample.value + self._ended_cpu()) for sample in cpu.samples]
         return together.values()
+
+    def _ended_cpu(self) -> float:
+        ended = self._folder / _ENDED_CPU
+        return float(ended.read_text("utf-8") or 0) if ended.exists() else 0.0
 
     def _pids(self) -> Iterator[str]:
         for file in self._folder.glob("gauge_livemax_*.db"):  # every worker has one: truycap_build_info

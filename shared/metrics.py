@@ -1,8 +1,9 @@
 """All metrics, in one closed module. Labels are names from closed lists: nothing that a visitor sends becomes one.
 
 Names and units follow https://prometheus.io/docs/practices/naming/. What one process knows of itself are counters and
-histograms, which begin at 0 with it; what stands in Redis or ClickHouse is read from there into gauges, so that it is
-right whoever was restarted. `multiprocess_mode` says how the gauges of several workers become one (exposition.py).
+histograms, which begin at 0 with it (those with a reason: when it first occurs). What stands in Redis or ClickHouse is
+read from there into gauges, so that it is right whoever was restarted. `multiprocess_mode` says how the gauges of
+several workers become one (exposition.py).
 """
 
 import platform
@@ -116,7 +117,7 @@ DELIVERY_DIFFERENCE = Gauge(
 )
 DELIVERY_CHECKED = Gauge(
     "truycap_delivery_checked_timestamp_seconds",
-    "When the identity was last reckoned up, in Unix time. Not while very many entries wait.",
+    "When the identity was last reckoned up, in Unix time. Not while more than a megabyte waits.",
     ["shard"],
     multiprocess_mode="livemostrecent",
 )
@@ -144,6 +145,12 @@ REDIS_MEMORY = Gauge(
     ["kind"],
     multiprocess_mode="livemostrecent",
 )
+
+
+def begin_shard(shard: int) -> None:
+    """Let what a counter says of a shard begin at 0: a rate does not see the first of a series."""
+    for metric in (COUNTED, BATCH_EVENTS, INSERT_SECONDS, APPLY_SECONDS, VISIBLE_SECONDS, RETRIES, RECOVERIES):
+        metric.labels(str(shard))
 
 
 def observe_request(route: str, status: int, seconds: float) -> None:

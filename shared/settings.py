@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.errors import SetupError
+from shared.errors import SetupError, redacted
 from shared.watch import WatchedSites
 
 PREFIX = "TRUYCAP_"
@@ -75,16 +75,23 @@ def load_settings(**overrides: object) -> Settings:
     A password that is given apart stands in `redis_url` and `clickhouse_dsn` afterwards.
     """
     _check_names()
+    files = _from_files()
     try:
-        settings = Settings(**{**_from_files(), **overrides})  # type: ignore[arg-type]
+        settings = Settings(**{**files, **overrides})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper()
-        raise SetupError(f"{name}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+        setting = str(first["loc"][0])
+        # What stands in a file may be a secret, in the wrong place.
+        given = f"{setting.upper()}{_FILE}" if setting in files else f"{setting.upper()}={first['input']!r}"
+        raise SetupError(f"{PREFIX}{given}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
     return settings.model_copy(
         update={
-            "redis_url": _with_password(settings.redis_url, settings.redis_password),
-            "clickhouse_dsn": _with_password(settings.clickhouse_dsn, settings.clickhouse_password),
+            name: _with_password(PREFIX + name.upper(), getattr(settings, name), password)
+            for name, password in (
+                ("redis_url", settings.redis_password),
+                ("clickhouse_dsn", settings.clickhouse_password),
+            )
+            if password is not None
         }
     )
 
@@ -92,7 +99,7 @@ def load_settings(**overrides: object) -> Settings:
 def is_given(setting: str) -> bool:
     """Whether the environment has a setting, itself or in a file."""
     name = PREFIX + setting.upper()
-    return name in os.environ or name + _FILE in os.environ
+    return name in os.environ or bool(_file_of(name))
 
 
 def _check_names() -> None:
@@ -111,23 +118,35 @@ def _from_files() -> dict[str, object]:
     found: dict[str, object] = {}
     for setting in Settings.model_fields:
         name = PREFIX + setting.upper()
-        if not (path := os.environ.get(name + _FILE)):
+        if not (path := _file_of(name)):
             continue
         if name in os.environ:
             raise SetupError(f"{name} and {name}{_FILE} are both given; keep one.")
         try:
-            found[setting] = Path(path).read_text("utf-8").rstrip("\r\n")
+            value = Path(path).read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise SetupError(f"{name}{_FILE}={path}: the file cannot be read ({reason}).") from None
+        if not value:
+            raise SetupError(f"{name}{_FILE}={path}: the file is empty.")
+        found[setting] = value
     return found
 
 
-def _with_password(address: str, password: SecretStr | None) -> str:
-    """The address of a server with this password, whatever characters it has; without one, the address as it is."""
-    if password is None:
-        return address
-    parts = urlsplit(address)
+def _file_of(name: str) -> str | None:
+    """The file that holds a variable's value, None where none is named; an empty name is none, as compose gives it."""
+    return os.environ.get(name + _FILE) or None
+
+
+def _with_password(name: str, address: str, password: SecretStr) -> str:
+    """The address of a server, the variable `name`, with this password, whatever characters it has."""
+    try:
+        parts = urlsplit(address)
+        known = bool(parts.hostname or parts.scheme == "unix")
+    except ValueError:
+        known = False
+    if not known:
+        raise SetupError(f"{name}={redacted(address)}: write scheme://host:port; the password is put into it.")
     user, _, host = parts.netloc.rpartition("@")
     netloc = f"{user.partition(':')[0]}:{quote(password.get_secret_value(), safe='')}@{host}"
     return parts._replace(netloc=netloc).geturl()

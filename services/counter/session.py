@@ -81,7 +81,7 @@ class ShardCounter:
         self._now_ms = now_ms
         self._lease = Lease(redis, shard)
         self._log = logger.bind(shard=shard)
-        self._recoveries = metrics.RECOVERIES.labels(str(shard))
+        metrics.begin_shard(shard)
         self._counting = asyncio.Lock()
         self._ended = asyncio.Event()
         self._stopping = False
@@ -246,7 +246,7 @@ class ShardCounter:
                 left.append((batch.entries[0].id, consumer, batch))
         for _, consumer, batch in sorted(left, key=lambda found: found[0]):
             self._log.warning("taking over a batch", consumer=consumer, batch=batch.token, entries=len(batch.entries))
-            self._recoveries.inc()
+            metrics.RECOVERIES.labels(str(self._shard)).inc()
             await self._count(batches, batch)
 
     async def _make_room(self, batches: BatchCounter, consumer: str) -> bool:

@@ -34,7 +34,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def total(services: Services, service: str, metric: str, *labels: str) -> float:
-    """The sum of a metric over the labels that are not given (the given ones are the last)."""
+    """The sum of a metric over all labels' values that hold the given ones."""
     found = services.metrics(service)
     return sum(value for (name, *values), value in found.items() if name == metric and set(labels) <= set(values))
 
@@ -82,11 +82,13 @@ def test_the_counters_time_their_steps_and_know_the_room(services: Services) -> 
 
 def test_a_worker_that_died_is_forgotten_and_what_it_counted_is_not(services: Services) -> None:
     started = total(services, "ingest", "process_start_time_seconds")
+    cpu = total(services, "ingest", "process_cpu_seconds_total")
     pid = services.workers("ingest")[0]
     os.kill(pid, signal.SIGKILL)
     until(lambda: pid not in services.workers("ingest") and len(services.workers("ingest")) == 2, "another worker")
     until(lambda: total(services, "ingest", "process_start_time_seconds") > started, "the new worker's start")
     assert total(services, "ingest", "truycap_events_accepted_total") == VISITS
+    assert total(services, "ingest", "process_cpu_seconds_total") >= cpu > 0
 
 
 def test_nothing_that_a_visitor_sends_becomes_a_label(services: Services) -> None:

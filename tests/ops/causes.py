@@ -16,11 +16,12 @@ Cause = Callable[[World], AbstractContextManager[None]]
 
 
 class Fault(NamedTuple):
-    """alerts: which must fire, as `name` or `name/job`; others may come along. mounted: it needs a small disk."""
+    """alerts: which must fire, as `name` or `name/job`; along: which others may. mounted: it needs a small disk."""
 
     what: str
     alerts: list[str]
     cause: Cause
+    along: frozenset[str] = frozenset()
     mounted: bool = False
 
 
@@ -175,6 +176,7 @@ def disk_filled(world: World) -> Iterator[None]:
             yield
 
 
+SLOW = frozenset({"TruycapSlow", "TruycapVisibleLate"})
 FAULTS = [
     Fault("kill -9 of ingest", ["TruycapServiceDown/ingest"], dead("ingest", forgotten=False)),
     Fault("kill -9 of both counters", ["TruycapServiceDown/counter"], dead("counter", forgotten=False)),
@@ -189,18 +191,24 @@ FAULTS = [
         "Redis stopped (SIGSTOP)",
         ["TruycapRefusesEvents", "TruycapReadModelStale", "TruycapDeliveryUnchecked", "TruycapApiErrors"],
         redis_frozen,
+        SLOW,
     ),
     Fault(
         "kill -9 of ClickHouse",
         ["TruycapStoreDown", "TruycapNotCounting", "TruycapStoreFails"],
         clickhouse_dead,
     ),
-    Fault("Redis answers up to 0.4 s late (CLIENT PAUSE)", ["TruycapSlow/ingest"], redis_pauses),
-    Fault("ClickHouse stopped for 7 s of every 8 (SIGSTOP)", ["TruycapVisibleLate"], clickhouse_stutters),
+    Fault(
+        "Redis answers up to 0.4 s late (CLIENT PAUSE)",
+        ["TruycapSlow/ingest"],
+        redis_pauses,
+        SLOW | {"TruycapRefusesEvents"},
+    ),
+    Fault("ClickHouse stopped for 7 s of every 8 (SIGSTOP)", ["TruycapVisibleLate"], clickhouse_stutters, SLOW),
     Fault("an ingest worker killed every 6 s", ["TruycapRestarts/ingest"], worker_dies),
     Fault("truycap.toml broken", ["TruycapSitesBroken"], config_broken),
     Fault("Redis's memory filled by somebody else", ["TruycapRedisMemory"], redis_filled),
-    Fault("ClickHouse stopped, under load", ["TruycapBacklogFills"], backlog),
+    Fault("ClickHouse stopped, under load", ["TruycapBacklogFills"], backlog, SLOW),
     Fault("every live stream taken", ["TruycapLiveFull"], many_readers),
-    Fault("the disk under ClickHouse filled", ["TruycapDiskLow", "TruycapDiskFills"], disk_filled, mounted=True),
+    Fault("the disk under ClickHouse filled", ["TruycapDiskLow", "TruycapDiskFills"], disk_filled, SLOW, mounted=True),
 ]

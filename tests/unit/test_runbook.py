@@ -33,8 +33,3 @@ def test_alert_and_entry_agree(alert: dict[str, Any]) -> None:
     assert re.match(rf"\n\*{alert['labels']['severity']}: .+\*", entry), "it begins with the severity and the symptom"
     assert re.search(r"^    \S", entry, re.MULTILINE), "a command to type"
     assert re.search(r"^Then: ", entry, re.MULTILINE), "what comes next"
-
-
-def test_every_link_within_the_runbook_leads_to_an_entry() -> None:
-    links = set(re.findall(r"\]\(#(truycap\w+)\)", "".join(ENTRIES.values())))
-    assert links <= {name.lower() for name in ENTRIES}

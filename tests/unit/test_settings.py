@@ -8,7 +8,7 @@ import pytest
 from services.embedded.folder import Folder
 from services.stores import embedded_settings
 from shared.errors import SetupError, redacted
-from shared.settings import is_given, load_settings
+from shared.settings import Settings, is_given, load_settings
 
 
 def test_a_variable_sets_a_setting_and_an_override_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +106,38 @@ def test_a_bad_value_is_refused_with_the_variables_name(
 def test_page_views_are_kept_for_ever_or_for_at_least_35_days(monkeypatch: pytest.MonkeyPatch, days: str) -> None:
     monkeypatch.setenv("TRUYCAP_RETENTION_DAYS", days)
     assert load_settings().retention_days == int(days)
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "said"),
+    [
+        ("REDIS_PASSWORD", "\n", r"TRUYCAP_REDIS_PASSWORD_FILE=.*secret: the file is empty"),
+        ("RATE_LIMIT", "s3cret", r"TRUYCAP_RATE_LIMIT_FILE: input should be a valid integer"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, content: str, said: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(content, "utf-8")
+    monkeypatch.setenv(f"TRUYCAP_{setting}_FILE", str(secret))
+    with pytest.raises(SetupError, match=said) as error:
+        load_settings()
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_file_without_a_name_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUYCAP_REDIS_URL_FILE", "")
+    assert not is_given("redis_url")
+    assert load_settings().redis_url == Settings.model_fields["redis_url"].default
+
+
+@pytest.mark.parametrize("address", ["redis:6379", "redis://[::1", "localhost"])
+def test_an_address_that_no_password_can_be_put_into_is_named(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("TRUYCAP_REDIS_URL", address)
+    monkeypatch.setenv("TRUYCAP_REDIS_PASSWORD", "secret")
+    with pytest.raises(SetupError, match=r"TRUYCAP_REDIS_URL=.*write scheme://host:port"):
+        load_settings()
 
 
 def test_a_missing_configuration_file_is_a_setup_error(tmp_path: Path) -> None:
