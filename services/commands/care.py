@@ -16,7 +16,7 @@ _ADVICE = {
     Mend.NOTHING: "What Redis has lost no command brings back.",
     Mend.REBUILD: "`truycap rebuild` makes the read model again from the events.",
     Mend.REBUILD_STORE: "`truycap rebuild --store` drops rows that stand twice, then makes all else again.",
-    Mend.RESTORE: "ClickHouse has lost events: restore it from a backup. Where there is none: `truycap rebuild "
+    Mend.RESTORE: "ClickHouse has lost events: `truycap restore` a backup. Where there is none: `truycap rebuild "
     "--accept-loss`.",
 }
 

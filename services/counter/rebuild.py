@@ -43,7 +43,7 @@ class LostEventsError(TruycapError):
         shards = ", ".join(f"{number:,} of shard {shard}" for shard, number in lost.items())
         super().__init__(
             f"ClickHouse lacks {sum(lost.values()):,} events that were counted ({shards}), and what the block shows is "
-            "the last copy of them. Nothing was changed. Restore ClickHouse from a backup; or run `truycap rebuild "
+            "the last copy of them. Nothing was changed. `truycap restore` a backup; or run `truycap rebuild "
             "--accept-loss`, and the block shows what ClickHouse still has."
         )
 

@@ -179,7 +179,7 @@ async def test_rebuild_leaves_the_last_copy_alone_where_clickhouse_lost_events(
     await count_some(redis, redis_server.url, dsn)
     before = await shown(redis, HANOI)
     await migrated.command("TRUNCATE TABLE events")
-    assert "restore it from a backup" in await care.verify()
+    assert "`truycap restore` a backup" in await care.verify()
     with pytest.raises(LostEventsError, match=r"lacks .* of shard 0.*--accept-loss"):
         await care.rebuild(store=mend_store)
     assert (await shown(redis, HANOI))["visits"] == before["visits"]

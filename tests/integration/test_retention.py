@@ -246,7 +246,7 @@ async def test_a_month_stays_where_a_roll_up_does_not_say_the_same(world: World)
     await world.store.command("ALTER TABLE traffic_hourly DELETE WHERE site = 'newyork' SETTINGS mutations_sync = 1")
     said = await world.verify()
     assert "5 page views of newyork " in said
-    assert "restore it from a backup" in said
+    assert "`truycap restore` a backup" in said
 
 
 async def test_every_shard_lets_its_own_leave(
