@@ -48,23 +48,21 @@ class _SaysSoOnce(SpanExporter):
 
     def __init__(self, exporter: SpanExporter, endpoint: str) -> None:
         self._exporter = exporter
-        self._endpoint = endpoint
-        self._failing = False
+        begins, ends = "traces are not taken and are dropped", "traces are taken again"
+        self._outage = log.Outage(logger, begins, ends, endpoint=endpoint)
         self._words = _FirstWords()
         library = logging.getLogger("opentelemetry.exporter")
         library.propagate = False
         library.addHandler(self._words)
-        logging.getLogger("opentelemetry.sdk._shared_internal").setLevel("ERROR")  # "Queue full", again and again
+        logging.getLogger("opentelemetry.sdk._shared_internal").setLevel("ERROR")  # 1.45: "Queue full", again and again
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self._words.said = ""
         result = self._exporter.export(spans)
-        failing = result is not SpanExportResult.SUCCESS
-        if failing and not self._failing:
-            logger.warning("traces are not taken and are dropped", endpoint=self._endpoint, error=self._words.said)
-        elif self._failing and not failing:
-            logger.info("traces are taken again", endpoint=self._endpoint)
-        self._failing = failing
+        if result is SpanExportResult.SUCCESS:
+            self._outage.over()
+        else:
+            self._outage.failed(self._words.said)
         return result
 
     def shutdown(self) -> None:

@@ -27,7 +27,7 @@ async def running(service: str, settings: Settings, sites: Sites, port: int) -> 
             port=port,
             shards=settings.shards,
             sites=len(sites),
-            traces=tracing.endpoint() is not None,
+            traces=tracing.is_on(),
         )
 
     tracing.configure(service)

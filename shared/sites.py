@@ -83,7 +83,10 @@ class Sites(Mapping[str, Site]):
         return site
 
     def once_known(self, site_id: str) -> Site | None:
-        """The site, also one that was removed while this process runs: what was accepted for it is still counted."""
+        """The site, also one that was removed while this process runs: what was accepted for it is still counted.
+
+        After a restart it is unknown, and what then waits of it is dead-lettered.
+        """
         return self._sites.get(site_id) or self._removed.get(site_id)
 
     def shard(self, site_id: str) -> int:

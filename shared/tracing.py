@@ -30,13 +30,20 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shared import log
 from shared.ending import TRACES_SECONDS, within
+from shared.errors import described
 from shared.http import Handler, Protocol_, Scope
 from shared.streams import GROUP, Entry, events_key
 
 TRACEPARENT = "traceparent"
 """The field that a sampled entry of the stream has beside its content: https://www.w3.org/TR/trace-context/."""
+_SERVICES = frozenset({"ingest", "counter", "up"})
+"""Those that make spans."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 _UNTRACED: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
+
+_SAID = "in the log, with its trace_id"
+
+logger = log.get(__name__)
 
 # One for a process, as OpenTelemetry has it.
 _tracer: Tracer | None = None
@@ -57,13 +64,18 @@ def endpoint() -> str | None:
 def configure(service: str) -> None:
     """Trace this process from now on, where a receiver is configured. SetupError where it cannot be one."""
     global _tracer, _shut_down
-    if where := endpoint():
+    if service in _SERVICES and (where := endpoint()):
         from shared.otlp import provider  # noqa: PLC0415 - the SDK, which nobody else needs
 
         # Ours, not OpenTelemetry's global one, to which libraries add spans by themselves: FastAPI's have the client's
         # address.
         traces = provider(service, where)
         _tracer, _shut_down = traces.get_tracer("truycap"), traces.shutdown
+
+
+def is_on() -> bool:
+    """Whether this process makes traces."""
+    return _tracer is not None
 
 
 async def stop() -> None:
@@ -128,9 +140,7 @@ def published(span: Span, entry: str) -> None:
     span.set_attribute("messaging.message.id", entry)
 
 
-def process(
-    shard: int, batch: str, entries: Sequence[Entry], *, events: Callable[[], int], recovered: bool
-) -> AbstractContextManager[Span]:
+def process(shard: int, batch: str, entries: Sequence[Entry], *, recovered: bool) -> AbstractContextManager[Span]:
     """A batch on its way through the counter, in the trace of the first sampled entry, or in one of its own.
 
     FastStream's telemetry middleware would not do: it sees what the subscriber reads, so no batch that is recovered; it
@@ -144,11 +154,15 @@ def process(
         "messaging.batch.message_count": len(entries),
         "messaging.consumer.group.name": GROUP,
         "truycap.batch": batch,
-        "truycap.events": events(),
         "truycap.recovered": recovered,
     }
     context = _in(origins[0]) if origins else Context()
     return _current(_tracer.start_span("process events", context, SpanKind.CONSUMER, attributes, _links(origins)))
+
+
+def processed(span: Span, events: int) -> None:
+    """Note how many events a batch has."""
+    span.set_attribute("truycap.events", events)
 
 
 def insert(table: str, rows: int) -> AbstractContextManager[Span]:
@@ -183,6 +197,9 @@ def _current(span: Span) -> Iterator[Span]:
             yield span
         except Exception as error:
             failed(span, error)
+            if _SAID not in getattr(error, "__notes__", ()):  # by a span within this one
+                error.add_note(_SAID)
+                logger.warning("a traced step failed", error=described(error))
             raise
 
 

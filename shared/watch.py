@@ -1,4 +1,4 @@
-"""truycap.toml while truycap runs: a change is taken within two seconds, a broken file leaves the sites before it."""
+"""truycap.toml while truycap runs: a change is taken two seconds after its last write, a broken one changes nothing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,6 +11,9 @@ from shared.sites import Site, Sites, load_sites
 LOOK_SECONDS = 1.0
 SETTLED_SECONDS = 0.2
 """A file that stays the same for so long is whole: an editor may empty it first, and an empty file is a good one."""
+
+_MOST_WAITS = 5
+"""A file that does not come to rest is left for the next look: a counter may be waiting with a batch."""
 
 _Stamp = tuple[int, ...] | None
 
@@ -45,10 +48,15 @@ class WatchedSites(Sites):
             found = _stamp(self._path)
             if found == self._seen and not self._wrong:
                 return
-            while found != self._seen:
+            for _ in range(_MOST_WAITS):
+                if found == self._seen:
+                    break
                 self._seen = found
                 await asyncio.sleep(SETTLED_SECONDS)
                 found = _stamp(self._path)
+            else:  # somebody is still writing: at the next look
+                self._seen = None
+                return
             try:
                 self._take([*self._beside, *load_sites(self._path)])
             except SetupError as error:

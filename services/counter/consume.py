@@ -60,10 +60,9 @@ class BatchCounter:
         """
         with (
             log.about(shard=batch.shard, batch=batch.token),
-            tracing.process(
-                batch.shard, batch.token, batch.entries, events=lambda: len(batch.events), recovered=batch.recovered
-            ),
+            tracing.process(batch.shard, batch.token, batch.entries, recovered=batch.recovered) as span,
         ):
+            tracing.processed(span, len(batch.events))
             await self._count(batch)
 
     async def _count(self, batch: Batch) -> None:

@@ -25,15 +25,11 @@ def left_out(batch: Batch, outcome: Outcome) -> Iterator[LeftOut]:
     """The lines of a batch, those of dead letters first."""
     dead = [(letter.reason, letter.position, letter.content.n) for letter in outcome.dead]
     rejected = [(reason, position, 1) for position, reason in outcome.rejected]
-    if dead or rejected:
-        ids = _ids(batch)
-        yield from _lines(logging.WARNING, "events are dead-lettered", dead, ids)
-        yield from _lines(logging.INFO, "events are rejected", rejected, ids)
+    yield from _lines(batch, logging.WARNING, "events are dead-lettered", dead)
+    yield from _lines(batch, logging.DEBUG, "events are rejected", rejected)  # day in, day out: the metric has it
 
 
-def _lines(
-    level: int, what: str, found: Sequence[tuple[str, Position, int]], ids: dict[Position, str]
-) -> Iterator[LeftOut]:
+def _lines(batch: Batch, level: int, what: str, found: Sequence[tuple[str, Position, int]]) -> Iterator[LeftOut]:
     for reason in sorted({reason for reason, *_ in found}):
         these = [(position, events) for why, position, events in found if why == reason]
         shown = [position for position, _ in these[:SHOWN]]
@@ -44,15 +40,15 @@ def _lines(
                 "reason": reason,
                 "events": sum(events for _, events in these),
                 "positions": [f"{entry}/{number}" for entry, number in shown],  # as `dead-letters list` says
-                "ids": [ids[position] for position in shown if position in ids],
+                "ids": _ids(batch, shown),
             },
         )
 
 
-def _ids(batch: Batch) -> dict[Position, str]:
-    """The ids that trackers gave the events; pings, leaves and what cannot be decoded have none."""
-    return {
-        position: str(UUID(bytes=event.id))
+def _ids(batch: Batch, positions: Sequence[Position]) -> list[str]:
+    """The ids that trackers gave the events there; pings, leaves and what cannot be decoded have none."""
+    return [
+        str(UUID(bytes=event.id))
         for position, event in batch.events
-        if isinstance(event, StreamEvent) and len(event.id) == ID_BYTES
-    }
+        if position in positions and isinstance(event, StreamEvent) and len(event.id) == ID_BYTES
+    ]

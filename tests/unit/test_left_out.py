@@ -18,7 +18,7 @@ def test_a_line_for_each_reason_names_the_first_events() -> None:
     assert [(line.level, line.fields["reason"], line.fields["events"]) for line in lines] == [
         (logging.WARNING, "undecodable", 40),
         (logging.WARNING, "unknown_site", SHOWN + 2),
-        (logging.INFO, "duplicate", 1),
+        (logging.DEBUG, "duplicate", 1),
     ]
     undecodable, unknown, duplicate = (line.fields for line in lines)
     assert (undecodable["positions"], undecodable["ids"]) == ([f"{position(1).entry}/0"], [])

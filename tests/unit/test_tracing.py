@@ -51,8 +51,8 @@ def entry_of(context: SpanContext, flags: int = 1) -> Entry:
 
 
 def process(*entries: Entry, recovered: bool = False) -> None:
-    with tracing.process(3, "3:abc", entries, events=lambda: 7, recovered=recovered):
-        pass
+    with tracing.process(3, "3:abc", entries, recovered=recovered) as span:
+        tracing.processed(span, 7)
 
 
 def links(span: ReadableSpan) -> list[int]:
@@ -117,6 +117,19 @@ def test_of_an_error_a_span_has_the_type_and_nothing_that_it_says(spans: Spans) 
     assert spans.only.status.status_code is StatusCode.ERROR
     assert (spans.only.attributes["error.type"], spans.only.events) == ("ValueError", ())
     assert "visitor" not in spans.only.to_json()
+
+
+def test_what_failed_is_said_once_with_the_trace_of_the_innermost_span(spans: Spans) -> None:
+    with (
+        structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as said,
+        pytest.raises(ConnectionError),
+        tracing.publish(3, 9, [FIRST]),
+        tracing.insert("events", 5),
+    ):
+        raise ConnectionError("nobody answers")
+    (line,) = said
+    assert (line["trace_id"], line["log_level"]) == (f"{1:032x}", "warning")
+    assert "nobody answers" in line["error"]
 
 
 def test_lines_of_the_log_have_the_trace_of_the_span_that_they_are_in(spans: Spans) -> None:
