@@ -17,7 +17,6 @@ from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
     Span,
-    SpanContext,
     SpanKind,
     StatusCode,
     Tracer,
@@ -26,6 +25,7 @@ from opentelemetry.trace import (
     set_span_in_context,
     use_span,
 )
+from opentelemetry.trace import SpanContext as SpanContext  # noqa: PLC0414 - for those who hold one
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared import log

@@ -42,7 +42,7 @@ def test_the_demo_counts_itself_and_a_second_profile_a_bot_and_kill_9_change_it_
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{up.url}/demo")
     one = {"online.total": 1, "visits.today": 1, "pageviews.today": 1, "visits.total": 1}
-    up.wait_for(COUNTS, one, seconds=2)
+    up.wait_for(COUNTS, one, seconds=10)
     counter = page.locator("truycap-counter").first
     for label in ("Đang truy cập", "Hôm nay", "Tháng hiện tại", "Tổng lượt truy cập"):
         expect(counter).to_contain_text(f"{label}")
@@ -50,10 +50,10 @@ def test_the_demo_counts_itself_and_a_second_profile_a_bot_and_kill_9_change_it_
 
     second = visitor(chromium)
     second.new_page().goto(f"{up.url}/demo")
-    up.wait_for(COUNTS, {"online.total": 2, "online.guests": 2, "visits.today": 2}, seconds=2)
+    up.wait_for(COUNTS, {"online.total": 2, "online.guests": 2, "visits.today": 2}, seconds=10)
 
     assert up.fetch(f"/v1/pixel.gif?site=demo&url={up.url}/demo", user_agent=GOOGLEBOT) == 200
-    up.wait_for(COUNTS, {"online.bots": 1, "visits.today": 2, "pageviews.today": 2}, seconds=2)
+    up.wait_for(COUNTS, {"online.bots": 1, "visits.today": 2, "pageviews.today": 2}, seconds=10)
     expect(counter).to_contain_text("Máy chủ tìm kiếm", timeout=5000)  # live, without a reload
 
     before = up.get(COUNTS)
@@ -187,7 +187,8 @@ def test_it_ends_with_one_line_where_nothing_can_be_counted(tmp_path: Path) -> N
         with Redis.from_url(Folder(up.data).redis_url) as redis:
             redis.xadd(events_key(0), poison)
         assert up.wait() == 1
-        said = up.output.removeprefix(before).strip().splitlines()
+        lines = up.output.removeprefix(before).strip().splitlines()
+        said = [line for line in lines if '"level": "info"' not in line]
         assert len(said) == 1, said
         assert said[0].startswith("truycap: Counting stops: a batch of shard 0 has 101 dead letters")
 
