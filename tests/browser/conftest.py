@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
@@ -107,7 +108,7 @@ class Reader:
         return self.up.get(f"/v1/sites/{self.site}/counts")
 
     def item(self, path: str) -> Any:
-        return self.up.get(f"/v1/sites/{self.site}/items?path={path}")
+        return self.up.get(f"/v1/sites/{self.site}/items?path={quote(path, safe='')}")
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.sent if event["type"] == kind]
