@@ -48,23 +48,23 @@ class _SaysSoOnce(SpanExporter):
 
     def __init__(self, exporter: SpanExporter, endpoint: str) -> None:
         self._exporter = exporter
-        self._endpoint = endpoint
-        self._failing = False
+        self._outage = log.Outage(
+            logger.bind(endpoint=endpoint), "traces are not taken and are dropped", "traces are taken again"
+        )
         self._words = _FirstWords()
         library = logging.getLogger("opentelemetry.exporter")
         library.propagate = False
         library.addHandler(self._words)
-        logging.getLogger("opentelemetry.sdk._shared_internal").setLevel("ERROR")  # "Queue full", again and again
+        # "Queue full", again and again. The name is private: so in 1.45; tests/e2e/test_traces.py fails for another.
+        logging.getLogger("opentelemetry.sdk._shared_internal").setLevel("ERROR")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self._words.said = ""
         result = self._exporter.export(spans)
-        failing = result is not SpanExportResult.SUCCESS
-        if failing and not self._failing:
-            logger.warning("traces are not taken and are dropped", endpoint=self._endpoint, error=self._words.said)
-        elif self._failing and not failing:
-            logger.info("traces are taken again", endpoint=self._endpoint)
-        self._failing = failing
+        if result is SpanExportResult.SUCCESS:
+            self._outage.over()
+        else:
+            self._outage.failed(self._words.said)
         return result
 
     def shutdown(self) -> None:

@@ -109,7 +109,9 @@ class Snapshots:
         await self._changed.wait()
 
     async def _keep_reading(self) -> None:
-        failing = False
+        outage = log.Outage(
+            logger, "the read model cannot be read; the last numbers stay", "the read model is read again"
+        )
         while True:
             since = time.monotonic() - LOOKED_AT_SECONDS
             self._asked = {site: asked for site, asked in self._asked.items() if asked > since and site in self._sites}
@@ -117,13 +119,9 @@ class Snapshots:
             try:
                 await self._read([self._sites[site] for site in self._asked])
             except Exception as error:  # of whatever kind: the next reading may succeed
-                if not failing:  # said once, and not four times a second
-                    logger.warning("the read model cannot be read; the last numbers stay", error=described(error))
-                failing = True
+                outage.failed(described(error))
             else:
-                if failing:
-                    logger.info("the read model is read again")
-                failing = False
+                outage.over()
             metrics.READ_MODEL_AGE.set(time.monotonic() - self.read_at)
             await asyncio.sleep(REFRESH_SECONDS)
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from shared import log, metrics
 from shared.delivery import Delivery, glance_at_delivery
+from shared.errors import described
 from shared.streams import EntryId, dead_key, events_key
 
 WATCH_SECONDS = 5.0
@@ -20,6 +21,7 @@ logger = log.get(__name__)
 
 async def watch(redis: "Redis", shards: int, now_ms: Callable[[], int]) -> None:
     """Read and set, for ever. While Redis does not answer, what was read last stays."""
+    outage = log.Outage(logger, "Redis cannot be watched; the last numbers stay", "Redis is watched again")
     while True:
         try:
             memory = await redis.info("memory")
@@ -30,7 +32,9 @@ async def watch(redis: "Redis", shards: int, now_ms: Callable[[], int]) -> None:
                 if delivery := await glance_at_delivery(redis, shard):
                     _identity(shard, delivery, now_ms())
         except Exception as error:  # of whatever kind: the next reading may succeed
-            logger.warning("the delivery identity cannot be read", error=repr(error))
+            outage.failed(described(error))
+        else:
+            outage.over()
         await asyncio.sleep(WATCH_SECONDS)
 
 

@@ -5,7 +5,7 @@ import asyncio
 from services.counter.truth import sql
 from shared import log, metrics
 from shared.clickhouse import Queries
-from shared.errors import StoreError
+from shared.errors import described
 
 ROOM_SECONDS = 5.0
 
@@ -14,6 +14,7 @@ logger = log.get(__name__)
 
 async def watch_room(store: Queries) -> None:
     """Read and set, for ever. While ClickHouse does not answer, what was read last stays."""
+    outage = log.Outage(logger, "ClickHouse cannot be watched; the last numbers stay", "ClickHouse is watched again")
     while True:
         try:
             ((free, total),) = await store.query(sql("disk"))
@@ -23,6 +24,8 @@ async def watch_room(store: Queries) -> None:
                 metrics.STORE_ROWS.labels(table).set(rows)
                 metrics.STORE_BYTES.labels(table).set(size)
             metrics.STORE_ANSWERED.set_to_current_time()
-        except StoreError as error:
-            logger.warning("the room that is left cannot be read", error=error.message)
+        except Exception as error:  # of whatever kind: the next reading may succeed
+            outage.failed(described(error))
+        else:
+            outage.over()
         await asyncio.sleep(ROOM_SECONDS)
