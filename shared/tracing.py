@@ -3,7 +3,7 @@
 Spans, attributes and links are named after OpenTelemetry's semantic conventions for HTTP, messaging and databases
 (https://opentelemetry.io/docs/specs/semconv/); what is truycap's own begins with `truycap.`. Nothing that a visitor
 sends becomes an attribute or decides what is sampled: a request's own `traceparent` is not read. Of an error a span has
-the type; its message is in the log, under the same trace_id.
+the type (a request: its status); what it said is in the log, under the same trace_id.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shared import log
 from shared.ending import TRACES_SECONDS, within
-from shared.http import Handler, Protocol_, Scope
+from shared.http import Handler, Protocol_, Scope, answer_failure
 from shared.streams import GROUP, Entry, events_key
 
 TRACEPARENT = "traceparent"
@@ -87,10 +87,14 @@ def request(method: str, route: str, handler: Handler) -> Handler:
         if not span.is_recording():
             return await handler(scope, proto)
         with _current(span):
-            status = await handler(scope, proto)
+            try:
+                status = await handler(scope, proto)
+            except Exception as error:  # answered here, not by the server: what is logged of it has the trace_id
+                status = answer_failure(proto, route, error)
             if status is not None:
                 span.set_attribute("http.response.status_code", status)
                 if status >= 500:
+                    span.set_attribute("error.type", str(status))
                     span.set_status(StatusCode.ERROR)
             return status
 

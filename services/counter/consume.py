@@ -17,6 +17,7 @@ from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
 from services.counter.write import write_once
 from shared import log, metrics, tracing
+from shared.errors import described
 from shared.sites import Sites
 
 logger = log.get(__name__)
@@ -64,7 +65,11 @@ class BatchCounter:
                 batch.shard, batch.token, batch.entries, events=lambda: len(batch.events), recovered=batch.recovered
             ),
         ):
-            await self._count(batch)
+            try:
+                await self._count(batch)
+            except Exception as error:  # said here, within the trace; what follows from it, by whoever catches it
+                logger.warning("a batch is not counted", error=described(error))
+                raise
 
     async def _count(self, batch: Batch) -> None:
         outcome = Outcome()
