@@ -11,6 +11,8 @@ from shared.sites import Site, Sites, load_sites
 LOOK_SECONDS = 1.0
 SETTLED_SECONDS = 0.2
 """A file that stays the same for so long is whole: an editor may empty it first, and an empty file is a good one."""
+SETTLING_ROUNDS = 3
+"""So often a look waits for that at most: the counting of a batch may wait for the look."""
 
 _Stamp = tuple[int, ...] | None
 
@@ -40,15 +42,19 @@ class WatchedSites(Sites):
             await self.look()
 
     async def look(self) -> None:
-        """Take what the file names, where it has changed."""
+        """Take what the file names, where it has changed. What goes on changing is left for the next look."""
         async with self._looking:  # the counting of a shard looks too
             found = _stamp(self._path)
             if found == self._seen and not self._wrong:
                 return
-            while found != self._seen:
+            for _ in range(SETTLING_ROUNDS):
+                if found == self._seen:
+                    break
                 self._seen = found
                 await asyncio.sleep(SETTLED_SECONDS)
                 found = _stamp(self._path)
+            if found != self._seen:
+                return
             try:
                 self._take([*self._beside, *load_sites(self._path)])
             except SetupError as error:
