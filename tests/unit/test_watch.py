@@ -108,6 +108,7 @@ async def test_a_file_that_goes_on_changing_is_left_for_the_next_look(path: Path
             await asyncio.sleep(0)
 
     writing = asyncio.create_task(write())
+    await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await sites.look()
     writing.cancel()
