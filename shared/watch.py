@@ -33,7 +33,11 @@ class WatchedSites(Sites):
         """What is wrong with the file, empty where nothing is."""
         self._seen = _stamp(path)
         configured = [] if optional and self._seen is None else load_sites(path)
+        self._removed: dict[str, Site] = {}
         super().__init__([*beside, *configured], shards)
+
+    def once_known(self, site_id: str) -> Site | None:
+        return self.get(site_id) or self._removed.get(site_id)
 
     async def watch(self) -> None:
         """Look at the file for ever."""
@@ -61,9 +65,9 @@ class WatchedSites(Sites):
                 self._keep(error.message)
 
     def _take(self, sites: Sequence[Site]) -> None:
-        before = dict(self)
-        self.replace(sites)
-        if self._wrong or dict(self) != before:
+        before, self._sites = self._sites, {site.id: site for site in sites}
+        self._removed |= before
+        if self._wrong or self._sites != before:
             logger.info(
                 "the sites were read again",
                 added=[site for site in self if site not in before],
