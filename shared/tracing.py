@@ -17,7 +17,6 @@ from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
     Span,
-    SpanContext,
     SpanKind,
     StatusCode,
     Tracer,
@@ -26,6 +25,7 @@ from opentelemetry.trace import (
     set_span_in_context,
     use_span,
 )
+from opentelemetry.trace import SpanContext as SpanContext  # noqa: PLC0414 - for those who keep one, too
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared import log
@@ -54,8 +54,8 @@ def endpoint() -> str | None:
     return f"{base.removesuffix('/')}/v1/traces" if base else None
 
 
-def configure(service: str) -> None:
-    """Trace this process from now on, where a receiver is configured. SetupError where it cannot be one."""
+def configure(service: str) -> bool:
+    """Trace this process from now on, where a receiver is configured: whether one is. SetupError where it cannot be."""
     global _tracer, _shut_down
     if where := endpoint():
         from shared.otlp import provider  # noqa: PLC0415 - the SDK, which nobody else needs
@@ -64,6 +64,7 @@ def configure(service: str) -> None:
         # address.
         traces = provider(service, where)
         _tracer, _shut_down = traces.get_tracer("truycap"), traces.shutdown
+    return where is not None
 
 
 async def stop() -> None:
@@ -133,7 +134,7 @@ def published(span: Span, entry: str) -> None:
 
 
 def process(
-    shard: int, batch: str, entries: Sequence[Entry], *, events: Callable[[], int], recovered: bool
+    shard: int, batch: str, entries: Sequence[Entry], *, events: int, recovered: bool
 ) -> AbstractContextManager[Span]:
     """A batch on its way through the counter, in the trace of the first sampled entry, or in one of its own.
 
@@ -148,7 +149,7 @@ def process(
         "messaging.batch.message_count": len(entries),
         "messaging.consumer.group.name": GROUP,
         "truycap.batch": batch,
-        "truycap.events": events(),
+        "truycap.events": events,
         "truycap.recovered": recovered,
     }
     context = _in(origins[0]) if origins else Context()

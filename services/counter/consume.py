@@ -62,7 +62,7 @@ class BatchCounter:
         with (
             log.about(shard=batch.shard, batch=batch.token),
             tracing.process(
-                batch.shard, batch.token, batch.entries, events=lambda: len(batch.events), recovered=batch.recovered
+                batch.shard, batch.token, batch.entries, events=len(batch.events), recovered=batch.recovered
             ),
         ):
             try:

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from opentelemetry.trace import SpanContext
 from redis.asyncio import Redis
 
 from services.ingest.errors import UnavailableError
@@ -37,7 +36,7 @@ class Waiting(NamedTuple):
     events: Sequence[StreamEvent]
     since: float
     done: asyncio.Future[None]
-    span: SpanContext | None
+    span: tracing.SpanContext | None
 
 
 class Publisher:

@@ -55,7 +55,7 @@ def entry_of(context: SpanContext, flags: int = 1) -> Entry:
 
 
 def process(*entries: Entry, recovered: bool = False) -> None:
-    with tracing.process(3, "3:abc", entries, events=lambda: 7, recovered=recovered):
+    with tracing.process(3, "3:abc", entries, events=7, recovered=recovered):
         pass
 
 
