@@ -121,15 +121,8 @@ class Server:
                 status = await handler(scope, proto)
             else:
                 status, route = await bridge(self._cold, scope, proto)
-        except TruycapError as error:
-            status = answer_error(proto, error)
-        except ProtocolClosed:
-            status = CLIENT_WENT_AWAY
-        except Exception:
-            logger.exception("request failed", route=route)
-            status = 500
-            message = "The server made a mistake; it is in its log."
-            proto.response_bytes(500, JSON, error_body("internal_error", message))
+        except Exception as error:
+            status = answer_failure(proto, route, error)
         if status is not None:
             metrics.observe_request(route, status, asyncio.get_running_loop().time() - started)
 
@@ -144,6 +137,17 @@ def answer_error(proto: Protocol_, error: TruycapError, headers: Iterable[tuple[
     """Answer an error in the one shape."""
     proto.response_bytes(error.status, [*JSON, *headers, *error.headers.items()], error.body())
     return error.status
+
+
+def answer_failure(proto: Protocol_, route: str, error: Exception) -> int:
+    """Answer what ended a handler, and log it where nobody raised it on purpose."""
+    if isinstance(error, TruycapError):
+        return answer_error(proto, error)
+    if isinstance(error, ProtocolClosed):
+        return CLIENT_WENT_AWAY
+    logger.error("request failed", route=route, exc_info=error)
+    proto.response_bytes(500, JSON, error_body("internal_error", "The server made a mistake; it is in its log."))
+    return 500
 
 
 async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> tuple[int, str]:

@@ -124,3 +124,25 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     """A logger by name."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
+
+
+class Outage:
+    """What fails for a while is said twice, however often it is tried: when it begins, and when it is over."""
+
+    def __init__(self, logger: structlog.stdlib.BoundLogger, begins: str, ends: str) -> None:
+        self._logger = logger
+        self._begins = begins
+        self._ends = ends
+        self._failing = False
+
+    def failed(self, error: str) -> None:
+        """It was tried in vain."""
+        if not self._failing:
+            self._logger.warning(self._begins, error=error)
+        self._failing = True
+
+    def over(self) -> None:
+        """It was tried and did not fail."""
+        if self._failing:
+            self._logger.info(self._ends)
+        self._failing = False

@@ -13,8 +13,13 @@ logger = log.get(__name__)
 
 
 @asynccontextmanager
-async def running(service: str, settings: Settings, sites: Sites, port: int) -> AsyncIterator[Callable[[], None]]:
-    """Around all that the service is. What it yields is to be called once the service runs."""
+async def running(
+    service: str, settings: Settings, sites: Sites, port: int, *, spans: bool = True
+) -> AsyncIterator[Callable[[], None]]:
+    """Around all that the service is. What it yields is to be called once the service runs.
+
+    spans: whether it makes any; SetupError where they are to be sent and cannot be.
+    """
     runs = False
 
     def say() -> None:
@@ -27,10 +32,10 @@ async def running(service: str, settings: Settings, sites: Sites, port: int) -> 
             port=port,
             shards=settings.shards,
             sites=len(sites),
-            traces=tracing.is_on(),
+            traces=traces,
         )
 
-    tracing.configure(service)
+    traces = spans and tracing.configure(service)
     try:
         yield say
     finally:

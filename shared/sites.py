@@ -58,12 +58,11 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 class Sites(Mapping[str, Site]):
     """All sites by id; `find` is the look-up that answers a user.
 
-    They can change while truycap runs (watch.py): who uses them keeps this object, and no site for long.
+    Those of a file can change while truycap runs (watch.py): who uses them keeps this object, and no site for long.
     """
 
     def __init__(self, sites: Iterable[Site], shards: int) -> None:
         self._sites = {site.id: site for site in sites}
-        self._removed: dict[str, Site] = {}
         self._shards = shards
 
     def __getitem__(self, site_id: str) -> Site:
@@ -83,20 +82,16 @@ class Sites(Mapping[str, Site]):
         return site
 
     def once_known(self, site_id: str) -> Site | None:
-        """The site, also one that was removed while this process runs: what was accepted for it is still counted.
+        """The site, also one that has been taken out: what was accepted for it before is still counted.
 
-        After a restart it is unknown, and what then waits of it is dead-lettered.
+        Known while this process runs: a restart of the counter turns such events, where they still wait, into dead
+        letters.
         """
-        return self._sites.get(site_id) or self._removed.get(site_id)
+        return self.get(site_id)
 
     def shard(self, site_id: str) -> int:
         """The shard of a site."""
         return shard_of(site_id, self._shards)
-
-    def replace(self, sites: Iterable[Site]) -> None:
-        """Let these be the sites from now on."""
-        before, self._sites = self._sites, {site.id: site for site in sites}
-        self._removed |= before
 
     async def look(self) -> None:
         """See whether they have changed, before an event is called one of an unknown site. These never do."""

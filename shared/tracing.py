@@ -3,7 +3,7 @@
 Spans, attributes and links are named after OpenTelemetry's semantic conventions for HTTP, messaging and databases
 (https://opentelemetry.io/docs/specs/semconv/); what is truycap's own begins with `truycap.`. Nothing that a visitor
 sends becomes an attribute or decides what is sampled: a request's own `traceparent` is not read. Of an error a span has
-the type; its message is in the log, under the same trace_id.
+the type (a request: its status); what it said is in the log, under the same trace_id.
 """
 
 import asyncio
@@ -25,13 +25,12 @@ from opentelemetry.trace import (
     set_span_in_context,
     use_span,
 )
-from opentelemetry.trace import SpanContext as SpanContext  # noqa: PLC0414 - for those who hold one
+from opentelemetry.trace import SpanContext as SpanContext  # noqa: PLC0414 - for those who keep one, too
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared import log
 from shared.ending import TRACES_SECONDS, within
-from shared.errors import described
-from shared.http import Handler, Protocol_, Scope
+from shared.http import Handler, Protocol_, Scope, answer_failure
 from shared.streams import GROUP, Entry, events_key
 
 TRACEPARENT = "traceparent"
@@ -61,8 +60,8 @@ def endpoint() -> str | None:
     return f"{base.removesuffix('/')}/v1/traces" if base else None
 
 
-def configure(service: str) -> None:
-    """Trace this process from now on, where a receiver is configured. SetupError where it cannot be one."""
+def configure(service: str) -> bool:
+    """Trace this process from now on, where a receiver is configured: whether one is. SetupError where it cannot be."""
     global _tracer, _shut_down
     if service in _SERVICES and (where := endpoint()):
         from shared.otlp import provider  # noqa: PLC0415 - the SDK, which nobody else needs
@@ -71,6 +70,7 @@ def configure(service: str) -> None:
         # address.
         traces = provider(service, where)
         _tracer, _shut_down = traces.get_tracer("truycap"), traces.shutdown
+    return where is not None
 
 
 def is_on() -> bool:
@@ -99,10 +99,14 @@ def request(method: str, route: str, handler: Handler) -> Handler:
         if not span.is_recording():
             return await handler(scope, proto)
         with _current(span):
-            status = await handler(scope, proto)
+            try:
+                status = await handler(scope, proto)
+            except Exception as error:  # answered here, not by the server: what is logged of it has the trace_id
+                status = answer_failure(proto, route, error)
             if status is not None:
                 span.set_attribute("http.response.status_code", status)
                 if status >= 500:
+                    span.set_attribute("error.type", str(status))
                     span.set_status(StatusCode.ERROR)
             return status
 
@@ -140,7 +144,9 @@ def published(span: Span, entry: str) -> None:
     span.set_attribute("messaging.message.id", entry)
 
 
-def process(shard: int, batch: str, entries: Sequence[Entry], *, recovered: bool) -> AbstractContextManager[Span]:
+def process(
+    shard: int, batch: str, entries: Sequence[Entry], *, events: int, recovered: bool
+) -> AbstractContextManager[Span]:
     """A batch on its way through the counter, in the trace of the first sampled entry, or in one of its own.
 
     FastStream's telemetry middleware would not do: it sees what the subscriber reads, so no batch that is recovered; it
@@ -154,6 +160,7 @@ def process(shard: int, batch: str, entries: Sequence[Entry], *, recovered: bool
         "messaging.batch.message_count": len(entries),
         "messaging.consumer.group.name": GROUP,
         "truycap.batch": batch,
+        "truycap.events": events,
         "truycap.recovered": recovered,
     }
     context = _in(origins[0]) if origins else Context()

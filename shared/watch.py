@@ -11,6 +11,8 @@ from shared.sites import Site, Sites, load_sites
 LOOK_SECONDS = 1.0
 SETTLED_SECONDS = 0.2
 """A file that stays the same for so long is whole: an editor may empty it first, and an empty file is a good one."""
+SETTLING_ROUNDS = 3
+"""So often a look waits for that at most: the counting of a batch may wait for the look."""
 
 _MOST_WAITS = 5
 """A file that does not come to rest is left for the next look: a counter may be waiting with a batch."""
@@ -34,7 +36,11 @@ class WatchedSites(Sites):
         """What is wrong with the file, empty where nothing is."""
         self._seen = _stamp(path)
         configured = [] if optional and self._seen is None else load_sites(path)
+        self._removed: dict[str, Site] = {}
         super().__init__([*beside, *configured], shards)
+
+    def once_known(self, site_id: str) -> Site | None:
+        return self.get(site_id) or self._removed.get(site_id)
 
     async def watch(self) -> None:
         """Look at the file for ever."""
@@ -43,19 +49,18 @@ class WatchedSites(Sites):
             await self.look()
 
     async def look(self) -> None:
-        """Take what the file names, where it has changed."""
+        """Take what the file names, where it has changed. What goes on changing is left for the next look."""
         async with self._looking:  # the counting of a shard looks too
             found = _stamp(self._path)
             if found == self._seen and not self._wrong:
                 return
-            for _ in range(_MOST_WAITS):
+            for _ in range(SETTLING_ROUNDS):
                 if found == self._seen:
                     break
                 self._seen = found
                 await asyncio.sleep(SETTLED_SECONDS)
                 found = _stamp(self._path)
-            else:  # somebody is still writing: at the next look
-                self._seen = None
+            if found != self._seen:
                 return
             try:
                 self._take([*self._beside, *load_sites(self._path)])
@@ -63,9 +68,9 @@ class WatchedSites(Sites):
                 self._keep(error.message)
 
     def _take(self, sites: Sequence[Site]) -> None:
-        before = dict(self)
-        self.replace(sites)
-        if self._wrong or dict(self) != before:
+        before, self._sites = self._sites, {site.id: site for site in sites}
+        self._removed |= before
+        if self._wrong or self._sites != before:
             logger.info(
                 "the sites were read again",
                 added=[site for site in self if site not in before],

@@ -21,7 +21,7 @@ logger = log.get(__name__)
 
 async def watch(redis: "Redis", shards: int, now_ms: Callable[[], int]) -> None:
     """Read and set, for ever. While Redis does not answer, what was read last stays."""
-    outage = log.Outage(logger, "backlog and memory cannot be read; what was read last stays", "they are read again")
+    outage = log.Outage(logger, "Redis cannot be watched; the last numbers stay", "Redis is watched again")
     while True:
         try:
             memory = await redis.info("memory")

@@ -13,7 +13,7 @@ from shared.web import create_web
 async def run_api(settings: Settings, host: str, port: int, *, parent: int | None = None) -> None:
     """The api until a signal comes. parent: the process that this one is a worker of."""
     sites = settings.sites()
-    async with running("api", settings, sites, port) as ready:
+    async with running("api", settings, sites, port, spans=False) as ready:
         api = Api(settings, sites)
         # Behind one origin (docker-compose.yml) this /docs is the only one, so it tells of ingest's paths too.
         web = create_web("truycap", api.routers, {"api": api.ready}, [openapi()])

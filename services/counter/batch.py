@@ -37,7 +37,7 @@ class Batch:
 
     @cached_property
     def events(self) -> list[tuple[Position, StreamEvent | Malformed]]:
-        """What the entries hold, decoded, with its position."""
+        """What the entries hold, decoded, by its position, in order."""
         return [
             (Position(entry.id, number), event)
             for entry in self.entries

@@ -17,6 +17,7 @@ from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
 from services.counter.write import write_once
 from shared import log, metrics, tracing
+from shared.errors import described
 from shared.sites import Sites
 
 logger = log.get(__name__)
@@ -60,10 +61,15 @@ class BatchCounter:
         """
         with (
             log.about(shard=batch.shard, batch=batch.token),
-            tracing.process(batch.shard, batch.token, batch.entries, recovered=batch.recovered) as span,
+            tracing.process(
+                batch.shard, batch.token, batch.entries, events=len(batch.events), recovered=batch.recovered
+            ),
         ):
-            tracing.processed(span, len(batch.events))
-            await self._count(batch)
+            try:
+                await self._count(batch)
+            except Exception as error:  # said here, within the trace; what follows from it, by whoever catches it
+                logger.warning("a batch is not counted", error=described(error))
+                raise
 
     async def _count(self, batch: Batch) -> None:
         outcome = Outcome()

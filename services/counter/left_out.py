@@ -1,7 +1,9 @@
 """What of a batch is not counted, for the log: a line for each reason, however many events it concerns."""
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,11 +27,12 @@ def left_out(batch: Batch, outcome: Outcome) -> Iterator[LeftOut]:
     """The lines of a batch, those of dead letters first."""
     dead = [(letter.reason, letter.position, letter.content.n) for letter in outcome.dead]
     rejected = [(reason, position, 1) for position, reason in outcome.rejected]
-    yield from _lines(batch, logging.WARNING, "events are dead-lettered", dead)
-    yield from _lines(batch, logging.DEBUG, "events are rejected", rejected)  # day in, day out: the metric has it
+    yield from _lines(logging.WARNING, "events are dead-lettered", dead, batch)
+    # Every day brings some, and a metric has them by reason.
+    yield from _lines(logging.DEBUG, "events are rejected", rejected, batch)
 
 
-def _lines(batch: Batch, level: int, what: str, found: Sequence[tuple[str, Position, int]]) -> Iterator[LeftOut]:
+def _lines(level: int, what: str, found: Sequence[tuple[str, Position, int]], batch: Batch) -> Iterator[LeftOut]:
     for reason in sorted({reason for reason, *_ in found}):
         these = [(position, events) for why, position, events in found if why == reason]
         shown = [position for position, _ in these[:SHOWN]]
@@ -40,15 +43,12 @@ def _lines(batch: Batch, level: int, what: str, found: Sequence[tuple[str, Posit
                 "reason": reason,
                 "events": sum(events for _, events in these),
                 "positions": [f"{entry}/{number}" for entry, number in shown],  # as `dead-letters list` says
-                "ids": _ids(batch, shown),
+                "ids": [given for position in shown if (given := _id(batch, position))],
             },
         )
 
 
-def _ids(batch: Batch, positions: Sequence[Position]) -> list[str]:
-    """The ids that trackers gave the events there; pings, leaves and what cannot be decoded have none."""
-    return [
-        str(UUID(bytes=event.id))
-        for position, event in batch.events
-        if position in positions and isinstance(event, StreamEvent) and len(event.id) == ID_BYTES
-    ]
+def _id(batch: Batch, position: Position) -> str | None:
+    """The id that the tracker gave an event; pings, leaves and what cannot be decoded have none."""
+    _, event = batch.events[bisect_left(batch.events, position, key=itemgetter(0))]
+    return str(UUID(bytes=event.id)) if isinstance(event, StreamEvent) and len(event.id) == ID_BYTES else None

@@ -14,7 +14,7 @@ logger = log.get(__name__)
 
 async def watch_room(store: Queries) -> None:
     """Read and set, for ever. While ClickHouse does not answer, what was read last stays."""
-    outage = log.Outage(logger, "the room that is left cannot be read; what was read last stays", "it is read again")
+    outage = log.Outage(logger, "ClickHouse cannot be watched; the last numbers stay", "ClickHouse is watched again")
     while True:
         try:
             ((free, total),) = await store.query(sql("disk"))

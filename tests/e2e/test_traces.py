@@ -54,10 +54,12 @@ def test_a_receiver_that_never_answers_holds_nobody_up(tmp_path: Path) -> None:
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4",
         }
         services = Stack(tmp_path, redis, "http://127.0.0.1:1/truycap", **environment)
-        with services.service("ingest") as ingest:
+        with services.service("ingest") as ingest, services.service("api") as api:
             for _ in range(40):  # more than the queue takes
                 assert ingest.fetch("/v1/pixel.gif?site=hanoi&url=http://x.vn/a") == 200
             began = time.monotonic()
             assert ingest.stop() == 0
             assert time.monotonic() - began < END_SECONDS
         assert len(ingest.output.splitlines()) == 2, ingest.output  # that it runs, and that it stopped
+        assert '"traces": true' in ingest.output
+        assert '"traces": false' in api.output  # which makes no spans

@@ -3,9 +3,11 @@
 import logging
 from uuid import UUID
 
+import pytest
+
 from services.counter.left_out import SHOWN, left_out
 from shared.streams import Content, Entry
-from tests.support.batches import as_read, batch_of, compute, position, view
+from tests.support.batches import as_read, batch_of, compute, ping, position, view
 from tests.support.counting import event_id
 
 
@@ -25,6 +27,20 @@ def test_a_line_for_each_reason_names_the_first_events() -> None:
     assert unknown["ids"] == [str(UUID(int=number)) for number in range(SHOWN)]
     assert unknown["positions"] == [f"{position(0).entry}/{number}" for number in range(SHOWN)]
     assert duplicate["ids"] == [str(UUID(int=100))]
+
+
+def test_ids_are_made_only_of_events_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bytes] = []
+
+    def made_of(*, bytes: bytes) -> UUID:  # noqa: A002 - as UUID has it
+        made.append(bytes)
+        return UUID(bytes=bytes)
+
+    monkeypatch.setattr("services.counter.left_out.UUID", made_of)
+    batch = batch_of([view(number, id=event_id(number)) for number in range(50)], [view(id=event_id(7)), ping()])
+    (line,) = left_out(batch, compute(batch))
+    assert (line.fields["positions"], line.fields["ids"]) == ([f"{position(1).entry}/0"], [str(UUID(int=7))])
+    assert made == [event_id(7)]
 
 
 def test_of_a_batch_that_is_counted_nothing_is_said() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import INVALID_SPAN, SpanContext, StatusCode, TraceFlags
 
+from services.counter.consume import BatchCounter
 from shared import otlp, tracing
 from shared.errors import SetupError
 from shared.streams import Entry, EntryId
+from tests.support.batches import batch_of, view
+from tests.support.counting import SITES
 
 FIRST = SpanContext(1, 11, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 SECOND = SpanContext(2, 22, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
@@ -51,12 +55,16 @@ def entry_of(context: SpanContext, flags: int = 1) -> Entry:
 
 
 def process(*entries: Entry, recovered: bool = False) -> None:
-    with tracing.process(3, "3:abc", entries, recovered=recovered) as span:
-        tracing.processed(span, 7)
+    with tracing.process(3, "3:abc", entries, events=7, recovered=recovered):
+        pass
 
 
 def links(span: ReadableSpan) -> list[int]:
     return [link.context.span_id for link in span.links]
+
+
+def trace_id(span: ReadableSpan) -> str:
+    return f"{span.context.trace_id:032x}" if span.context else ""
 
 
 class Scope:
@@ -136,6 +144,38 @@ def test_lines_of_the_log_have_the_trace_of_the_span_that_they_are_in(spans: Spa
     with tracing.publish(3, 9, [FIRST]), tracing.insert("events", 5):
         assert structlog.contextvars.get_contextvars() == {"trace_id": f"{1:032x}"}
     assert structlog.contextvars.get_contextvars() == {}
+
+
+async def test_a_request_that_fails_is_answered_and_logged_within_its_trace(spans: Spans) -> None:
+    async def fails(*_: object) -> int:
+        raise ValueError("what a visitor sent")
+
+    answers: list[int] = []
+    scope: Any = Scope()
+    proto: Any = SimpleNamespace(response_bytes=lambda status, *_: answers.append(status))
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        assert await tracing.request("POST", "/v1/events", fails)(scope, proto) == 500
+    assert answers == [500]
+    assert [(line["event"], line["trace_id"]) for line in lines] == [("request failed", trace_id(spans.only))]
+    assert (spans.only.status.status_code, spans.only.attributes["error.type"]) == (StatusCode.ERROR, "500")
+
+
+async def test_why_a_batch_is_not_counted_is_logged_within_its_trace(spans: Spans) -> None:
+    class Away:
+        def pipeline(self, **_: object) -> None:
+            raise ConnectionError("Redis is away")
+
+    anything: Any = None
+    redis: Any = Away()
+    batches = BatchCounter(redis, anything, SITES, ceiling=0, epoch=1, recent=anything, expired={}, guard=anything)
+    with (
+        structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines,
+        pytest.raises(ConnectionError),
+    ):
+        await batches.count(batch_of([view()]))
+    assert [(line["error"], line["trace_id"]) for line in lines] == [
+        ("ConnectionError: Redis is away", trace_id(spans.only))
+    ]
 
 
 def test_where_nothing_is_traced_a_handler_stays_itself() -> None:

@@ -99,6 +99,24 @@ async def test_a_file_that_is_being_written_is_waited_for(path: Path, monkeypatc
     assert list(sites) == ["hue", "hanoi"]
 
 
+async def test_a_file_that_goes_on_changing_is_left_for_the_next_look(path: Path) -> None:
+    sites = WatchedSites(path, 1)
+
+    async def write() -> None:
+        while True:
+            path.write_text(table("hanoi"), "utf-8")
+            await asyncio.sleep(0)
+
+    writing = asyncio.create_task(write())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await sites.look()
+    writing.cancel()
+    assert list(sites) == ["hue"]
+    await sites.look()
+    assert list(sites) == ["hanoi"]
+
+
 async def test_a_file_put_in_its_place_with_the_same_size_and_time_is_seen(path: Path) -> None:
     sites = WatchedSites(path, 1)
     other = path.with_suffix(".new")
