@@ -98,28 +98,6 @@ def without_traceback(record: logging.LogRecord) -> bool:
     return not isinstance(error, asyncio.CancelledError)
 
 
-class Outage:
-    """What fails again and again for a while: said once, and once when it is over."""
-
-    def __init__(self, logger: structlog.stdlib.BoundLogger, begins: str, ends: str, **fields: object) -> None:
-        self._logger = logger.bind(**fields)
-        self._begins = begins
-        self._ends = ends
-        self._lasts = False
-
-    def failed(self, error: str) -> None:
-        """It has failed, once more or for the first time."""
-        if not self._lasts:
-            self._logger.warning(self._begins, error=error)
-        self._lasts = True
-
-    def over(self) -> None:
-        """It has not failed."""
-        if self._lasts:
-            self._logger.info(self._ends)
-        self._lasts = False
-
-
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """A logger by name."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)

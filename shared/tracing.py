@@ -35,14 +35,8 @@ from shared.streams import GROUP, Entry, events_key
 
 TRACEPARENT = "traceparent"
 """The field that a sampled entry of the stream has beside its content: https://www.w3.org/TR/trace-context/."""
-_SERVICES = frozenset({"ingest", "counter", "up"})
-"""Those that make spans."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 _UNTRACED: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
-
-_SAID = "in the log, with its trace_id"
-
-logger = log.get(__name__)
 
 # One for a process, as OpenTelemetry has it.
 _tracer: Tracer | None = None
@@ -63,7 +57,7 @@ def endpoint() -> str | None:
 def configure(service: str) -> bool:
     """Trace this process from now on, where a receiver is configured: whether one is. SetupError where it cannot be."""
     global _tracer, _shut_down
-    if service in _SERVICES and (where := endpoint()):
+    if where := endpoint():
         from shared.otlp import provider  # noqa: PLC0415 - the SDK, which nobody else needs
 
         # Ours, not OpenTelemetry's global one, to which libraries add spans by themselves: FastAPI's have the client's
@@ -71,11 +65,6 @@ def configure(service: str) -> bool:
         traces = provider(service, where)
         _tracer, _shut_down = traces.get_tracer("truycap"), traces.shutdown
     return where is not None
-
-
-def is_on() -> bool:
-    """Whether this process makes traces."""
-    return _tracer is not None
 
 
 async def stop() -> None:
@@ -167,11 +156,6 @@ def process(
     return _current(_tracer.start_span("process events", context, SpanKind.CONSUMER, attributes, _links(origins)))
 
 
-def processed(span: Span, events: int) -> None:
-    """Note how many events a batch has."""
-    span.set_attribute("truycap.events", events)
-
-
 def insert(table: str, rows: int) -> AbstractContextManager[Span]:
     """An INSERT into ClickHouse."""
     return _database(f"INSERT {table}", "clickhouse", "INSERT", {"db.collection.name": table, "truycap.rows": rows})
@@ -204,9 +188,6 @@ def _current(span: Span) -> Iterator[Span]:
             yield span
         except Exception as error:
             failed(span, error)
-            if _SAID not in getattr(error, "__notes__", ()):  # by a span within this one
-                error.add_note(_SAID)
-                logger.warning("a traced step failed", error=described(error))
             raise
 
 

@@ -1,4 +1,4 @@
-"""truycap.toml while truycap runs: a change is taken two seconds after its last write, a broken one changes nothing."""
+"""truycap.toml while truycap runs: a change is taken within two seconds, a broken file leaves the sites before it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,9 +13,6 @@ SETTLED_SECONDS = 0.2
 """A file that stays the same for so long is whole: an editor may empty it first, and an empty file is a good one."""
 SETTLING_ROUNDS = 3
 """So often a look waits for that at most: the counting of a batch may wait for the look."""
-
-_MOST_WAITS = 5
-"""A file that does not come to rest is left for the next look: a counter may be waiting with a batch."""
 
 _Stamp = tuple[int, ...] | None
 

@@ -45,7 +45,6 @@ def view(**other: Any) -> bytes:
 def test_logs_of_a_bad_day_are_json_and_name_no_visitor(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as redis, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
         stack = Stack(tmp_path, redis, clickhouse.dsn + "truycap").migrate()
-        stack.environment["TRUYCAP_LOG_LEVEL"] = "debug"
         services = {name: stack.service(name) for name in ("ingest", "counter", "api")}
         ingest, counter, api = services.values()
         with ThreadPoolExecutor() as pool, ExitStack() as ends:

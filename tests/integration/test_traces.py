@@ -28,7 +28,7 @@ async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
     """Traces go to it meanwhile."""
     with Receiver() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        tracing.configure("up")
+        tracing.configure("test")
         yield receiver
         await tracing.stop()
 

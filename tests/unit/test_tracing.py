@@ -127,19 +127,6 @@ def test_of_an_error_a_span_has_the_type_and_nothing_that_it_says(spans: Spans) 
     assert "visitor" not in spans.only.to_json()
 
 
-def test_what_failed_is_said_once_with_the_trace_of_the_innermost_span(spans: Spans) -> None:
-    with (
-        structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as said,
-        pytest.raises(ConnectionError),
-        tracing.publish(3, 9, [FIRST]),
-        tracing.insert("events", 5),
-    ):
-        raise ConnectionError("nobody answers")
-    (line,) = said
-    assert (line["trace_id"], line["log_level"]) == (f"{1:032x}", "warning")
-    assert "nobody answers" in line["error"]
-
-
 def test_lines_of_the_log_have_the_trace_of_the_span_that_they_are_in(spans: Spans) -> None:
     with tracing.publish(3, 9, [FIRST]), tracing.insert("events", 5):
         assert structlog.contextvars.get_contextvars() == {"trace_id": f"{1:032x}"}
