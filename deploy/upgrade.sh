@@ -1,18 +1,43 @@
 #!/bin/sh
-# A new version without losing an event, or refusing one: git pull, then deploy/upgrade.sh (docs/operations.md).
-# What takes events and answers widgets is there twice for a moment; what counts may pause, for events wait in Redis.
+# A new version without losing an event: git pull, then deploy/upgrade.sh (docs/operations.md). None is refused either,
+# unless Redis or the gateway has to start again. What takes events and answers widgets is there twice for a moment; what
+# counts may pause, for events wait in Redis. As many of each go on as run now, also where only --scale said so.
 set -eu
 cd "$(dirname "$0")/.."
 
+# Starts those again whose folder in deploy/ was changed since they started: Compose does not look into what it mounts.
+configure() {
+  for service; do
+    for container in $(docker compose ps --quiet "$service"); do
+      started=$(docker inspect --format '{{.State.StartedAt}}' "$container")
+      [ -z "$(find "deploy/$service" -newerct "$started")" ] || docker restart "$container" >/dev/null
+    done
+  done
+}
+
+# --scale for those of these services that run.
+scale() {
+  for service; do
+    set -- $(docker compose ps --quiet "$service")
+    [ $# -eq 0 ] || echo "--scale $service=$#"
+  done
+}
+
 docker compose build --quiet migrate
 docker compose run --rm migrate migrate --dry-run
-docker compose up --detach --wait migrate redis clickhouse counter
+docker compose up --detach --wait redis clickhouse
+configure redis clickhouse
+docker compose up --detach --wait $(scale counter) migrate counter
 
 for service in ingest api; do
-  old=$(docker compose ps --quiet "$service")
-  docker compose up --detach --wait --no-deps --no-recreate --scale "$service=$(($(echo "$old" | wc -l) * 2))" "$service"
-  docker stop $old >/dev/null
-  docker rm $old >/dev/null
+  docker compose rm --force "$service"
+  set -- $(docker compose ps --quiet "$service")
+  [ $# -gt 0 ] || continue
+  docker compose up --detach --wait --no-deps --no-recreate --scale "$service=$(($# * 2))" "$service"
+  docker stop "$@" >/dev/null
+  docker rm "$@" >/dev/null
 done
-docker compose up --detach --wait
+docker compose up --detach --wait $(scale ingest counter api)
+configure gateway prometheus grafana
+docker compose up --detach --wait $(scale ingest counter api)
 docker compose run --rm truycap verify
