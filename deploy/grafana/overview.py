@@ -74,7 +74,7 @@ LIVE = [
     stat(
         "Processes that answer (good: 1 or more)",
         "By service, of those that Prometheus looks at",
-        {job: f'sum(up{{job="{job}"}}) or vector(0)' for job in ("ingest", "counter", "api")},
+        {job: f'sum(up{{job="{job}"}}) or vector(0)' for job in ("gateway", "ingest", "counter", "api")},
         good=falling(1, 1),
     ),
 ]

@@ -16,8 +16,8 @@ def check_hardened(project: Project) -> None:
     """Of every service, also those that are not running: as compose will start it."""
     services = json.loads(project.compose(*_ALL, "config", "--format", "json"))["services"]
     for name, service in services.items():
-        someone = service.get("user", "root").partition(":")[0] not in {"0", "root"}
-        found = (service["read_only"], service["cap_drop"], service["security_opt"], someone)
+        user = service.get("user", "0").split(":")[0]
+        found = (service["read_only"], service["cap_drop"], service["security_opt"], user not in {"0", "root"})
         expect(
             f"{name} is read-only, without capabilities, not root",
             found,

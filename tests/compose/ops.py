@@ -8,7 +8,7 @@ from urllib.request import urlopen
 from tests.compose.project import GRAFANA_PORT, PROMETHEUS_PORT, ROOT, Project
 from tests.compose.said import expect, wait_for
 
-TARGETS = ["api", "counter", "ingest", "prometheus"]
+TARGETS = ["api", "counter", "gateway", "ingest", "prometheus"]
 
 
 def check_ops(project: Project) -> None:

@@ -15,6 +15,7 @@ from redis import Redis
 
 from shared.streams import delivery_key, events_key
 from tests.support.counting import GOOGLEBOT, PERSON
+from tests.support.gateway import GatewayServer
 from tests.support.meanwhile import meanwhile
 from tests.support.prometheus import PrometheusServer
 from tests.support.servers import ClickHouseServer, RedisServer
@@ -83,6 +84,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusS
         stack.callback(services.stop)
         targets = {job: [services.ports[job]] for job in ("ingest", "counter", "api")}
         targets["counter"].append(services.ports["counter2"])
+        targets["gateway"] = [stack.enter_context(GatewayServer(folder / "gateway")).port]
         server = PrometheusServer(folder / "prometheus", targets, [str(RULES)])
         stack.enter_context(server)
         traffic = Traffic(services)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from shared.streams import dead_key, delivery_key, events_key
 from tests.ops.world import DISK, MEMORY, STREAMS, World
 from tests.support.meanwhile import meanwhile
+from tests.support.servers import Server
 
 Cause = Callable[[World], AbstractContextManager[None]]
 
@@ -42,13 +43,18 @@ def dead(job: str, *, forgotten: bool) -> Cause:
     return cause
 
 
-@contextmanager
-def clickhouse_dead(world: World) -> Iterator[None]:
-    world.clickhouse.kill()
-    try:
-        yield
-    finally:
-        world.clickhouse.start()
+def killed(server: Callable[[World], Server]) -> Cause:
+    """SIGKILL to what is not truycap's own."""
+
+    @contextmanager
+    def cause(world: World) -> Iterator[None]:
+        server(world).kill()
+        try:
+            yield
+        finally:
+            server(world).start()
+
+    return cause
 
 
 def redis_frozen(world: World) -> AbstractContextManager[None]:
@@ -181,6 +187,7 @@ FAULTS = [
     Fault("kill -9 of ingest", ["TruycapServiceDown/ingest"], dead("ingest", forgotten=False)),
     Fault("kill -9 of both counters", ["TruycapServiceDown/counter"], dead("counter", forgotten=False)),
     Fault("kill -9 of the api, its address gone from DNS", ["TruycapServiceDown/api"], dead("api", forgotten=True)),
+    Fault("kill -9 of the gateway", ["TruycapServiceDown/gateway"], killed(lambda world: world.gateway)),
     Fault("accepted entries deleted from the stream (XTRIM)", ["TruycapDeliveryBroken"], event_lost),
     Fault(
         "60 entries of an unknown version on the stream",
@@ -196,7 +203,7 @@ FAULTS = [
     Fault(
         "kill -9 of ClickHouse",
         ["TruycapStoreDown", "TruycapNotCounting", "TruycapStoreFails"],
-        clickhouse_dead,
+        killed(lambda world: world.clickhouse),
     ),
     Fault(
         "Redis answers up to 0.4 s late (CLIENT PAUSE)",

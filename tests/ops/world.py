@@ -19,6 +19,7 @@ from uuid import uuid4
 from redis import Redis
 
 from tests.support.counting import PERSON
+from tests.support.gateway import GatewayServer
 from tests.support.meanwhile import meanwhile
 from tests.support.prometheus import PrometheusServer
 from tests.support.servers import ClickHouseServer, RedisServer
@@ -59,9 +60,10 @@ class World:
             folder, self.redis_server.url, dsn, TRUYCAP_RATE_LIMIT="0", TRUYCAP_LIVE_STREAMS=str(STREAMS)
         )
         stack.callback(self.services.stop)
+        self.gateway = stack.enter_context(GatewayServer(folder / "gateway"))
         (folder / "prometheus").mkdir()
         (folder / "prometheus" / RULES.name).write_text(quicker(RULES.read_text("utf-8")), "utf-8")
-        targets = {job: self.ports(job) for job in _JOBS}
+        targets = {job: self.ports(job) for job in _JOBS} | {"gateway": [self.gateway.port]}
         self.prometheus = stack.enter_context(PrometheusServer(folder / "prometheus", targets, [RULES.name]))
         for visit in (self._write, self._read):
             stack.enter_context(meanwhile(visit, 0.2))
