@@ -104,9 +104,10 @@ class Watch(threading.Thread):
             assert stats.stdout
             now: dict[str, float] = {}
             for line in stats.stdout:
-                name, _, rest = _ESCAPES.sub("", line).removeprefix(f"{NAME}-").partition("-1 ")
-                if not rest or rest.startswith("--"):  # of another project, or ended
+                name, _, rest = _ESCAPES.sub("", line).partition("-1 ")
+                if not name.startswith(f"{NAME}-") or rest.startswith("--"):  # of another project, or ended
                     continue
+                name = name.removeprefix(f"{NAME}-")
                 used, *_, percent = rest.split()
                 now[name] = _mib(used)
                 self.most[name] = max(self.most.get(name, 0), now[name])

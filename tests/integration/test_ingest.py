@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from services.ingest import publish
 from services.ingest.collect import PIXEL, UNREADABLE_AGENT
 from services.ingest.publish import Publisher
+from shared.clock import wall_clock_ms
 from shared.events import Kind, StreamEvent
 from shared.streams import MAX_ENTRY_EVENTS, EntryId, delivery_key, events_key
 from tests.support.counting import GOOGLEBOT, PERSON, pageview
@@ -175,7 +176,8 @@ class TestRefusing:
             assert "1024 bytes" in said(answer, 413, "too_large")
 
     async def test_too_many_events_from_one_address(self, redis: Redis, redis_server: RedisServer) -> None:
-        async with ingest_client(redis_server.url, rate_limit=3) as client:
+        now = wall_clock_ms()
+        async with ingest_client(redis_server.url, now_ms=lambda: now, rate_limit=3) as client:
             assert (await client.post("/v1/events", json=[ping()] * 3)).status_code == 202
             answer = await client.post("/v1/events", json=ping())
             said(answer, 429, "rate_limited")

@@ -1,7 +1,7 @@
 """What tests of ingest share: a running one, what to send, and what is on the stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from services.ingest.app import Ingest
 from services.ingest.docs import openapi
+from shared.clock import wall_clock_ms
 from shared.events import StreamEvent
 from shared.http import Server
 from shared.settings import Settings
@@ -35,10 +36,12 @@ def ping(site: str = "portal") -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def ingest_client(redis_url: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def ingest_client(
+    redis_url: str, *, now_ms: Callable[[], int] = wall_clock_ms, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an ingest that runs meanwhile."""
     chosen = Settings(redis_url=redis_url, **settings)
-    ingest = Ingest(chosen, Sites(SITES, chosen.shards))
+    ingest = Ingest(chosen, Sites(SITES, chosen.shards), now_ms)
     try:
         await ingest.start()
         cold = create_web("ingest", [], {"ingest": ingest.ready}, [openapi()])
