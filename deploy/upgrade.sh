@@ -8,10 +8,11 @@ cd "$(dirname "$0")/.."
 # Starts those again whose folder in deploy/ was changed since they started: Compose does not look into what it mounts.
 configure() {
   for service; do
-    for container in $(docker compose ps --quiet "$service"); do
-      started=$(docker inspect --format '{{.State.StartedAt}}' "$container")
-      [ -z "$(find "deploy/$service" -newerct "$started")" ] || docker restart "$container" >/dev/null
-    done
+    container=$(docker compose ps --quiet "$service")
+    [ -n "$container" ] || continue
+    started=$(docker inspect --format '{{.State.StartedAt}}' "$container")
+    [ -z "$(find "deploy/$service" -newerct "$started")" ] ||
+      docker compose up --detach --wait --no-deps --force-recreate "$service"
   done
 }
 
@@ -39,5 +40,4 @@ for service in ingest api; do
 done
 docker compose up --detach --wait $(scale ingest counter api)
 configure gateway prometheus grafana
-docker compose up --detach --wait $(scale ingest counter api)
 docker compose run --rm truycap verify
