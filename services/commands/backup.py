@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,6 +23,7 @@ async def run_backup(stores: Stores, console: Console, destination: str) -> None
     await check_shards(stores.redis, stores.settings.shards)
     with _progress(console) as report:
         archive = Archive(stores.store, destination, report, own_files=stores.embedded)
+        archive.prepare(Path(urlsplit(stores.settings.clickhouse_dsn).path))
         done = await backup(stores.redis, stores.store, archive, stores.settings.shards, wall_clock_ms())
     if done.left:
         console.print("Removed what an earlier backup had left when it was cut off.")
@@ -43,9 +46,9 @@ async def run_restore(stores: Stores, console: Console, source: str, *, replace:
                 f"These stores hold {present}. With --replace those are thrown away for what the backup has; events "
                 "that wait to be counted are kept."
             )
-        if any(present):
-            console.print(f"Replacing {present}.")
         done = await restorer.restore()
+    if any(present):
+        console.print(f"Threw away {present}.")
     accepted = sum(point.accepted for point in done.manifest.shards)
     console.print(
         f"Restored {accepted:,} accepted events of {done.manifest.made_at}; {done.since:,} that came since are counted "

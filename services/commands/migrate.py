@@ -30,7 +30,12 @@ async def run_migrate(settings: Settings, console: Console) -> None:
 
 
 async def show_migrations(settings: Settings, console: Console) -> None:
-    """Say which statements would be run, and change nothing: not even a database is created."""
+    """Say which statements would be run, and change nothing: not even a database is created.
+
+    SetupError also where the sites' file, if there is one, is broken.
+    """
+    if settings.config.exists():
+        settings.sites()  # what is about to be started reads them: better refused here
     found = await _pending(settings)
     for migration in found:
         console.print(f"would apply {_name(migration)}")

@@ -33,6 +33,7 @@ Report = Callable[[str, int, int], None]
 """Told how far a step has come: its name, done, of how much; 0 of 0 where that is not known."""
 
 _POLL_SECONDS = 0.1
+_PACKED = frozenset({".zip", ".zipx", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".lzma", ".zst", ".tzst"})
 _EXPRESSION = re.compile(r"\w+\s*\(")
 # ClickHouse's names of errors, and what they mean here.
 _EXPLAINED = {
@@ -78,9 +79,15 @@ class Archive:
 
     async def write(self, what: str) -> None:
         """BACKUP what to it. SetupError where it cannot lie there, StoreError where it failed."""
-        if self._own_files and not _EXPRESSION.match(self._place):
-            _make_private(Path(self._place))
         await self._run("Writing", f"BACKUP {what} TO {self._engine}")
+
+    def prepare(self, data: Path) -> None:
+        """Make the folder of a new backup, before anything is done for it. SetupError where it cannot lie there.
+
+        data: chDB's own folder, where the store is this machine's.
+        """
+        if self._own_files and not _EXPRESSION.match(self._place):
+            _make_new(self._place, data)
 
     async def read(self, what: str) -> None:
         """RESTORE what from it."""
@@ -125,10 +132,20 @@ def engine(place: str, *, own_files: bool) -> str:
     return f"File('{escaped}')"
 
 
-def _make_private(folder: Path) -> None:
-    """As the data folder is: a backup is for its owner alone."""
+def _make_new(place: str, data: Path) -> None:
+    """An empty folder for its owner alone, as the data folder is."""
+    folder = Path(place).absolute()
+    if not place.strip() or folder.is_relative_to(data.absolute()):
+        raise SetupError(f"{place!r} is no place for a backup: name a new folder, outside of {data}.")
+    if folder.suffix in _PACKED:
+        raise SetupError(f"{place}: chDB writes a backup as a folder. Name one without {folder.suffix}, and pack that.")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if (folder / ".backup").exists():
+            raise SetupError(_EXPLAINED["(BACKUP_ALREADY_EXISTS)"].format(place))
+        if any(folder.iterdir()):
+            raise SetupError(f"{place} holds something already. Name a new folder.")
     except OSError as error:
         raise SetupError(f"{folder} cannot be written to ({error.strerror}). Name another destination.") from None
 

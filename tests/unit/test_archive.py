@@ -1,10 +1,13 @@
 """Where a backup lies, as ClickHouse is told."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from services.counter.archive import engine
+from services.counter.archive import Archive, engine
+from shared.clickhouse import Statements
+from shared.errors import SetupError
 
 
 @pytest.mark.parametrize("place", ["S3(backups, 'monday')", "Disk('backups', 'monday')", "File('/x/monday.zip')"])
@@ -21,3 +24,30 @@ def test_a_path_is_one_of_the_machine_that_clickhouse_runs_on(monkeypatch: pytes
 
 def test_no_path_ends_its_own_quotes() -> None:
     assert engine("/it's/a\\b (1)", own_files=False) == r"File('/it\'s/a\\b (1)')"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("", "no place for a backup"),
+        ("  ", "no place for a backup"),
+        ("chdb/backup", "no place for a backup"),
+        ("monday.zip", "as a folder"),
+        ("full", "holds something already"),
+        ("older", "A backup lies at"),
+    ],
+)
+def test_a_place_that_would_not_do_is_refused(tmp_path: Path, place: str, said: str) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").touch()
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / ".backup").touch()
+    where = place and place.strip() and str(tmp_path / place)
+    archive = Archive(cast(Statements, None), where, lambda *_: None, own_files=True)
+    with pytest.raises(SetupError, match=said):
+        archive.prepare(tmp_path / "chdb")
+
+
+def test_a_new_place_is_for_its_owner_alone(tmp_path: Path) -> None:
+    Archive(cast(Statements, None), str(tmp_path / "b"), lambda *_: None, own_files=True).prepare(tmp_path / "chdb")
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o700
