@@ -184,7 +184,7 @@ async def test_what_waits_to_be_counted_outlives_a_restore_under_a_running_count
 
         monkeypatch.setattr(restoring, "put_back", slowly)
         said = await care.restore(replace=True)
-        assert "Replacing 27 counted events and 2 dead letters." in said
+        assert "Threw away 27 counted events and 2 dead letters." in said
         assert "2 that came since" in said
         await until_counted(redis)
         await append(redis, 0, [pageview(visitor=103)])
