@@ -43,7 +43,7 @@ class Sender:
         self._free = asyncio.Semaphore(_CONNECTIONS)
 
     async def send(self, body: bytes, due: float) -> None:
-        """Send one event and note its answer, and the seconds from when it was due."""
+        """Send one request's events and note its answer, and the seconds from when it was due."""
         async with self._free:
             await self._send(body)
         self.seconds.append(time.perf_counter() - due)
@@ -75,14 +75,17 @@ def event(chance: random.Random, number: int) -> bytes:
     return json.dumps({"type": "pageview", "url": f"https://portal.example{page}", "title": title, **known}).encode()
 
 
-async def load(rate: int, seconds: float) -> Sender:
+async def load(rate: int, seconds: float, at_once: int) -> Sender:
+    """rate: events a second; at_once: how many of them share a request."""
     sender, chance, under_way = Sender(), random.Random(1), set[asyncio.Task[None]]()
     began = time.perf_counter()
-    for number in range(int(rate * seconds)):
+    for number in range(0, int(rate * seconds), at_once):
         due = began + number / rate
         if (early := due - time.perf_counter()) > 0.001:
             await asyncio.sleep(early)
-        task = asyncio.create_task(sender.send(event(chance, number), due))
+        events = [event(chance, each) for each in range(number, number + at_once)]
+        body = events[0] if at_once == 1 else b"[" + b",".join(events) + b"]"
+        task = asyncio.create_task(sender.send(body, due))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     await asyncio.gather(*under_way)
@@ -105,7 +108,9 @@ class Watch(threading.Thread):
             now: dict[str, float] = {}
             for line in stats.stdout:
                 name, _, rest = _ESCAPES.sub("", line).partition("-1 ")
-                if not name.startswith(f"{NAME}-") or rest.startswith("--"):  # of another project, or ended
+                if (
+                    not name.startswith(f"{NAME}-") or not rest.strip() or rest.startswith("--")
+                ):  # of another project, or ended
                     continue
                 name = name.removeprefix(f"{NAME}-")
                 used, *_, percent = rest.split()
@@ -146,6 +151,7 @@ def report(watch: Watch, limits: dict[str, float], before: dict[str, float], aft
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=1000, help="events a second")
+    parser.add_argument("--at-once", type=int, default=1, help="events in a request")
     parser.add_argument("--minutes", type=float, default=5.0)
     options = parser.parse_args()
     with TemporaryDirectory(prefix="truycap-size-") as folder:
@@ -163,9 +169,9 @@ def main() -> int:
             watch = Watch()
             watch.start()
             began = time.monotonic()
-            sender = asyncio.run(load(options.rate, options.minutes * 60))
-            reached = len(sender.seconds) / (time.monotonic() - began)
-            say(f"answers: {dict(sender.statuses)}, {reached:.0f} a second (wanted: {options.rate})")
+            sender = asyncio.run(load(options.rate, options.minutes * 60, options.at_once))
+            reached = len(sender.seconds) * options.at_once / (time.monotonic() - began)
+            say(f"answers: {dict(sender.statuses)}, {reached:.0f} events a second (wanted: {options.rate})")
             ordered = sorted(sender.seconds)
             for share in (0.5, 0.99, 1):
                 say(f"{share:.0%} of answers within {ordered[int((len(ordered) - 1) * share)] * 1000:.0f} ms")
