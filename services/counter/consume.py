@@ -17,7 +17,7 @@ from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
 from services.counter.write import write_once
 from shared import log, metrics, tracing
-from shared.errors import described
+from shared.errors import TruycapError, described
 from shared.sites import Sites
 
 logger = log.get(__name__)
@@ -67,6 +67,8 @@ class BatchCounter:
         ):
             try:
                 await self._count(batch)
+            except TruycapError:
+                raise  # it ends the process, whose last line it is
             except Exception as error:  # said here, within the trace; what follows from it, by whoever catches it
                 logger.warning("a batch is not counted", error=described(error))
                 raise
