@@ -35,21 +35,18 @@ def _steps(steps: list[Json]) -> Json:
 
 def stat(title: str, what: str, targets: Mapping[str, str] | str, unit: str = "short", good: Json = NEUTRAL) -> Json:
     """The number now. targets: expressions by their legend, or one alone; what: the tooltip; good: the colours."""
-    return {
-        "type": "stat",
-        "title": title,
-        "description": what,
-        "datasource": DATASOURCE,
-        "fieldConfig": {
-            "defaults": {
-                "unit": unit,
-                "decimals": 0 if unit == "short" else 1,
-                "thresholds": good,
-                "mappings": [_IDLE],
-            },
-            "overrides": [],
+    return _panel(
+        "stat",
+        title,
+        what,
+        _targets({"": targets} if isinstance(targets, str) else targets, instant=True),
+        defaults={
+            "unit": unit,
+            "decimals": 0 if unit == "short" else 1,
+            "thresholds": good,
+            "mappings": [_IDLE],
         },
-        "options": {
+        options={
             "reduceOptions": {"values": False, "calcs": ["last"], "fields": ""},
             "orientation": "auto",
             "colorMode": "background",
@@ -60,8 +57,7 @@ def stat(title: str, what: str, targets: Mapping[str, str] | str, unit: str = "s
             "showPercentChange": False,
             "percentChangeColorMode": "standard",
         },
-        "targets": _targets({"": targets} if isinstance(targets, str) else targets, instant=True),
-    }
+    )
 
 
 def graph(
@@ -74,31 +70,39 @@ def graph(
     stacked: bool = False,
 ) -> Json:
     """The course of time. targets: expressions by their legend, in which {{label}} stands for a label's value."""
-    return {
-        "type": "timeseries",
-        "title": title,
-        "description": what,
-        "datasource": DATASOURCE,
-        "fieldConfig": {
-            "defaults": {
-                "unit": unit,
-                "min": 0,
-                "thresholds": good,
-                "custom": {
-                    "lineWidth": 1,
-                    "fillOpacity": 20 if stacked else 5,
-                    "showPoints": "never",
-                    "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
-                    "thresholdsStyle": {"mode": "off" if good is NEUTRAL else "line"},
-                },
+    return _panel(
+        "timeseries",
+        title,
+        what,
+        _targets(targets, instant=False),
+        defaults={
+            "unit": unit,
+            "min": 0,
+            "thresholds": good,
+            "custom": {
+                "lineWidth": 1,
+                "fillOpacity": 20 if stacked else 5,
+                "showPoints": "never",
+                "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+                "thresholdsStyle": {"mode": "off" if good is NEUTRAL else "line"},
             },
-            "overrides": [],
         },
-        "options": {
+        options={
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
-        "targets": _targets(targets, instant=False),
+    )
+
+
+def _panel(kind: str, title: str, what: str, targets: list[Json], *, defaults: Json, options: Json) -> Json:
+    return {
+        "type": kind,
+        "title": title,
+        "description": what,
+        "datasource": DATASOURCE,
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "options": options,
+        "targets": targets,
     }
 
 

@@ -6,12 +6,15 @@ from contextlib import closing
 from pathlib import Path
 
 import chdb
+import httpx
 import pytest
 from redis.asyncio import Redis
 
 import shared.redis
+from services.ingest import publish
 from shared import schema
 from shared.clickhouse import ClickHouse
+from tests.support.ingest import Gate, ingest_client
 from tests.support.servers import ClickHouseServer, RedisServer
 
 
@@ -78,3 +81,18 @@ async def migrated(store: ClickHouse) -> ClickHouse:
     """An open store with the schema and one shard."""
     await schema.migrate(store, shards=1)
     return store
+
+
+@pytest.fixture
+async def client(redis: Redis, redis_server: RedisServer) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a running ingest."""
+    async with ingest_client(redis_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Where group commits wait before Redis is asked."""
+    gate = Gate()
+    monkeypatch.setattr(publish, "append", gate.append)
+    return gate

@@ -95,3 +95,12 @@ async def entries(redis: "Redis", shard: int = 0) -> list[list[StreamEvent]]:
 async def stored(redis: "Redis", shard: int = 0) -> list[StreamEvent]:
     """The events on the stream."""
     return [event for entry in await entries(redis, shard) for event in entry]
+
+
+def said(answer: httpx.Response, status: int, code: str) -> str:
+    """The message of an error in the one shape."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    error = answer.json()["error"]
+    assert (error.keys(), error["code"]) == ({"code", "message"}, code)
+    assert error["message"]
+    return str(error["message"])
