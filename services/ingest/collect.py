@@ -62,22 +62,21 @@ class Collect:
     async def events(self, scope: Scope, proto: Protocol_) -> int:
         """202 once the XADD that holds the events has returned."""
         headers = scope.headers
-        origin = headers.get("origin")
-        cors = _cors(origin)
+        origin = headers.get("origin") or ""
         try:
-            if scope.method == "OPTIONS":
-                proto.response_empty(204, [*cors, *_PREFLIGHT])
-                return 204
             if scope.method != "POST":
+                if scope.method == "OPTIONS":
+                    proto.response_empty(204, [*_cors(origin), *_PREFLIGHT])
+                    return 204
                 raise MethodNotAllowedError("Send events with POST.", "POST, OPTIONS")
             body = await self._body(headers, proto)
-            events = self._pipeline.from_body(body, self._request(scope, headers, origin or ""))
+            events = self._pipeline.from_body(body, self._request(scope, headers, origin))
             await self._publish(events)
         except TruycapError as error:
             metrics.REFUSED.labels(error.code).inc()
-            return answer_error(proto, error, cors)
+            return answer_error(proto, error, _cors(origin))
         accepted = _ONE_ACCEPTED if len(events) == 1 else b'{"accepted":%d}' % len(events)
-        proto.response_bytes(202, [*JSON, *cors], accepted)
+        proto.response_bytes(202, _accepted_headers(origin), accepted)
         return 202
 
     async def pixel(self, scope: Scope, proto: Protocol_) -> int:
@@ -139,10 +138,10 @@ class Collect:
 
     def _request(self, scope: Scope, headers: RequestHeaders, origin: str) -> Request:
         return Request(
-            origin=origin,
-            agent=_agent(headers),
+            origin,
+            _agent(headers),
             # A proxy may append a line of its own to the lines that a client made up.
-            address=self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for"))),
+            self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for"))),
             private=headers.get("sec-gpc") == "1" or headers.get("dnt") == "1",
             time=self._now_ms(),
         )
@@ -164,15 +163,19 @@ def _agent(headers: RequestHeaders) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _cors(origin: str | None) -> tuple[tuple[str, str], ...]:
+def _accepted_headers(origin: str) -> Headers:
+    return [*JSON, *_cors(origin)]
+
+
+def _cors(origin: str) -> Headers:
     """Any page may read the answer: whether it may count is in the answer. No cookies are involved."""
     if not origin:
-        return ()
-    return (
+        return []
+    return [
         ("access-control-allow-origin", origin),
         ("access-control-expose-headers", "retry-after"),
         ("vary", "origin"),
-    )
+    ]
 
 
 class Addresses:
@@ -188,11 +191,9 @@ class Addresses:
     def of(self, client: str, forwarded: str) -> str:
         """The address of who sent the request: the last one in the chain of proxies that no trusted proxy has."""
         address = _bare(client)
-        if forwarded and self._is_trusted(address):
-            for hop in reversed(forwarded.split(",")):
-                address = _bare(hop.strip())
-                if not self._is_trusted(address):
-                    break
+        while forwarded and self._is_trusted(address):
+            forwarded, _, hop = forwarded.rpartition(",")
+            address = _bare(hop.strip())
         return address
 
     def _look_up(self, address: str) -> bool:

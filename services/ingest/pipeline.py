@@ -1,6 +1,6 @@
 """What becomes of a request's body: a list of named steps from untrusted bytes to events for the stream.
 
-decode -> limit -> (for each event) find the site -> check the origin -> identify the visitor -> record.
+decode -> limit -> (for each event) find the site -> check origin and page -> identify the visitor -> record.
 The steps do no I/O. Each refuses with an error of its own; a request is accepted whole or not at all.
 """
 
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 from iptocc import country_code
 
+from services.ingest import pages
 from services.ingest.errors import (
     InvalidError,
     NotJSONError,
@@ -20,6 +21,7 @@ from services.ingest.errors import (
     TooLargeError,
     TooManyError,
 )
+from services.ingest.pages import Page
 from services.ingest.visitor import from_address, from_tracker
 from shared.events import (
     MAX_AGENT,
@@ -33,17 +35,14 @@ from shared.events import (
     Rating,
     Source,
     StreamEvent,
-    host_of,
-    item_of,
 )
 from shared.sites import Site, Sites
 
-_KINDS = {PageView: Kind.PAGEVIEW, Rating: Kind.RATING, Ping: Kind.PING, Leave: Kind.LEAVE}
 _decode = msgspec.json.Decoder(Event | list[Event]).decode
-_WEB = re.compile("https?://", re.IGNORECASE)
 _YES = (True, "true")
-_host = lru_cache(maxsize=4096)(host_of)
 _country = lru_cache(maxsize=16384)(country_code)
+# Enums' members are looked up by name at each use otherwise, which is felt at this place.
+_LIVE, _PAGEVIEW, _RATING, _PING, _LEAVE = Source.LIVE, Kind.PAGEVIEW, Kind.RATING, Kind.PING, Kind.LEAVE
 
 
 class Request(NamedTuple):
@@ -101,16 +100,23 @@ class Pipeline:
 
     def _accept(self, event: Event, request: Request) -> StreamEvent:
         site = self._sites.find(event.site)
-        if not isinstance(event, Rating) and not (_WEB.match(event.url) and _host(event.url)):
+        if isinstance(event, Rating):
+            check_origin(site, request.origin)
+            return _rating(event, self._visitor(event.site, event.voter or event.visitor, request), request)
+        page = pages.page(event.url)
+        if not page.host:
             raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
-        check_origin(site, request.origin, "" if isinstance(event, Rating) else event.url)
-        return record(event, site, self._identify(event, request), request)
+        check_origin(site, request.origin)
+        check_page(site, page)
+        visitor = self._visitor(event.site, event.visitor, request)
+        if isinstance(event, PageView):
+            return _page_view(event, site, page, visitor, request)
+        return _presence(event, page, visitor, request)
 
-    def _identify(self, event: Event, request: Request) -> int:
-        tracker_id = (event.voter or event.visitor) if isinstance(event, Rating) else event.visitor
+    def _visitor(self, site: str, tracker_id: str, request: Request) -> int:
         if tracker_id and not request.private:
-            return from_tracker(event.site, tracker_id)
-        return from_address(self._salt(request.time), event.site, request.address, request.agent)
+            return from_tracker(site, tracker_id)
+        return from_address(self._salt(request.time), site, request.address, request.agent)
 
 
 @lru_cache(maxsize=16384)
@@ -140,59 +146,69 @@ def decode(body: bytes) -> list[Event]:
     return events
 
 
-def check_origin(site: Site, origin: str, url: str) -> None:
-    """Only pages of the site's hosts may count: by Origin, where the browser sends one, and by the page's own URL."""
-    if origin and origin != "null" and not site.allows(_host(origin)):
+def check_origin(site: Site, origin: str) -> None:
+    """Only pages of the site's hosts may count, by the Origin that a browser sends."""
+    if origin and origin != "null" and not site.allows(pages.host(origin)):
         raise OriginNotAllowedError(
-            f"Pages of {_host(origin) or origin[:80]!r} may not count for {site.id!r}; add the host to its hostnames."
-        )
-    if url and not site.allows(_host(url)):
-        raise OriginNotAllowedError(
-            f"url: {_host(url) or url[:80]!r} is not a host of {site.id!r}; add it to the site's hostnames."
+            f"Pages of {pages.host(origin) or origin[:80]!r} may not count for {site.id!r}; "
+            "add the host to its hostnames."
         )
 
 
-def record(event: Event, site: Site, visitor: int, request: Request) -> StreamEvent:
-    """The event as it goes onto the stream: without address, without query strings."""
-    kind = _KINDS[type(event)]
-    if isinstance(event, PageView):
-        referrer = _host(event.referrer)
-        return StreamEvent(
-            kind=kind,
-            source=Source.LIVE,
-            site=site.id,
-            time=request.time,
-            id=event.id.bytes,
-            visitor=visitor,
-            item=item_of(event.url),
-            member=event.member in _YES,
-            attempt=event.attempt,
-            referrer="" if site.owns(referrer) or referrer == _host(event.url) else referrer,
-            title=event.title[:MAX_TITLE],
-            agent=request.agent[:MAX_AGENT],
-            country=_country(request.address) or "",
+def check_page(site: Site, page: Page) -> None:
+    """The same by the page's own address."""
+    if not site.allows(page.host):
+        raise OriginNotAllowedError(
+            f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames."
         )
-    if isinstance(event, Rating):
-        return StreamEvent(
-            kind=kind,
-            source=Source.LIVE,
-            site=site.id,
-            time=request.time,
-            id=event.id.bytes,
-            visitor=visitor,
-            item=item_of(event.item),
-            attempt=event.attempt,
-            score=event.score,
-            agent=request.agent[:MAX_AGENT],
-        )
+
+
+# The events as they go onto the stream: without address, without query strings.
+
+
+def _page_view(event: PageView, site: Site, page: Page, visitor: int, request: Request) -> StreamEvent:
+    referrer = pages.host(event.referrer)
     return StreamEvent(
-        kind=kind,
-        source=Source.LIVE,
+        kind=_PAGEVIEW,
+        source=_LIVE,
         site=site.id,
+        time=request.time,
+        id=event.id.bytes,
+        visitor=visitor,
+        item=page.item,
+        member=event.member in _YES,
+        attempt=event.attempt,
+        referrer="" if referrer == page.host or site.owns(referrer) else referrer,
+        title=event.title[:MAX_TITLE],
+        agent=request.agent[:MAX_AGENT],
+        country=_country(request.address) or "",
+    )
+
+
+def _rating(event: Rating, visitor: int, request: Request) -> StreamEvent:
+    return StreamEvent(
+        kind=_RATING,
+        source=_LIVE,
+        site=event.site,
+        time=request.time,
+        id=event.id.bytes,
+        visitor=visitor,
+        item=pages.item(event.item),
+        attempt=event.attempt,
+        score=event.score,
+        agent=request.agent[:MAX_AGENT],
+    )
+
+
+def _presence(event: Ping | Leave, page: Page, visitor: int, request: Request) -> StreamEvent:
+    return StreamEvent(
+        kind=_PING if isinstance(event, Ping) else _LEAVE,
+        source=_LIVE,
+        site=event.site,
         time=request.time,
         id=b"",
         visitor=visitor,
-        item=item_of(event.url),
+        item=page.item,
         member=event.member in _YES,
         agent=request.agent[:MAX_AGENT],
     )

@@ -49,10 +49,11 @@ class Publisher:
         self._events_waiting = 0
         self._wake = asyncio.Event()
         self._stopping = False
+        self._loop = asyncio.get_running_loop()
         self._accepted = metrics.ACCEPTED.labels(str(shard))
         self._sizes = metrics.GROUP_EVENTS.labels(str(shard))
         self._seconds = metrics.GROUP_SECONDS.labels(str(shard))
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"publish-{shard}")
+        self._task = self._loop.create_task(self._run(), name=f"publish-{shard}")
 
     def publish(self, events: Sequence[StreamEvent]) -> asyncio.Future[None]:
         """A future that is done when the events are on disk, or has an UnavailableError.
@@ -60,13 +61,14 @@ class Publisher:
         After an error the events may or may not be on the stream: whoever sends them again keeps their ids and counts
         up `attempt`.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done = self._loop.create_future()
         if self._events_waiting + len(events) > MAX_WAITING:
             done.set_exception(UnavailableError("Too many events are waiting for Redis; send again later."))
             return done
-        self._waiting.append(Waiting(events, asyncio.get_running_loop().time(), done, tracing.current()))
+        if not self._waiting:
+            self._wake.set()
+        self._waiting.append(Waiting(events, self._loop.time(), done, tracing.current()))
         self._events_waiting += len(events)
-        self._wake.set()
         return done
 
     @property
@@ -91,7 +93,7 @@ class Publisher:
 
     def _give_up_late_ones(self) -> None:
         """Who has waited that long behind slow commits is told so, rather than made to wait for another."""
-        late = asyncio.get_running_loop().time() - COMMIT_SECONDS
+        late = self._loop.time() - COMMIT_SECONDS
         given_up = [waiting for waiting in self._waiting if waiting.since < late]
         if given_up:
             self._waiting = [waiting for waiting in self._waiting if waiting.since >= late]
@@ -112,7 +114,7 @@ class Publisher:
         with tracing.publish(self._shard, len(events), [waiting.span for waiting in group if waiting.span]) as span:
             try:
                 with self._seconds.time():
-                    waited = asyncio.get_running_loop().time() - group[0].since
+                    waited = self._loop.time() - group[0].since
                     async with asyncio.timeout(max(LEAST_SECONDS, COMMIT_SECONDS - waited)):
                         entry = await append(self._redis, self._shard, events, tracing.fields(span))
             except Exception as error:  # of whatever kind: those who wait must hear of it, and the next group must go
