@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from urllib.parse import parse_qs
@@ -73,8 +73,7 @@ class Collect:
             events = self._pipeline.from_body(body, self._request(scope, headers, origin))
             await self._publish(events)
         except TruycapError as error:
-            metrics.REFUSED.labels(error.code).inc()
-            return answer_error(proto, error, _cors(origin))
+            return self._refuse(proto, error, _cors(origin))
         accepted = _ONE_ACCEPTED if len(events) == 1 else b'{"accepted":%d}' % len(events)
         proto.response_bytes(202, _accepted_headers(origin), accepted)
         return 202
@@ -104,21 +103,19 @@ class Collect:
         proto.response_bytes(200, _PIXEL_HEADERS, PIXEL)
         return 200
 
-    def _refuse(self, proto: Protocol_, error: TruycapError) -> int:
+    def _refuse(self, proto: Protocol_, error: TruycapError, headers: Headers | None = None) -> int:
         metrics.REFUSED.labels(error.code).inc()
-        return answer_error(proto, error)
+        return answer_error(proto, error, headers or ())
 
-    async def _publish(self, events: list[StreamEvent]) -> None:
+    def _publish(self, events: list[StreamEvent]) -> Awaitable[None]:
+        """Done when all events are on disk."""
+        shard = self._sites.shard
         if len(events) == 1:
-            await self._publishers[self._sites.shard(events[0].site)].publish(events)
-            return
+            return self._publishers[shard(events[0].site)].publish(events)
         by_shard: dict[int, list[StreamEvent]] = {}
         for event in events:
-            by_shard.setdefault(self._sites.shard(event.site), []).append(event)
-        waiting = [self._publishers[shard].publish(part) for shard, part in by_shard.items()]
-        failed = [error for done in waiting if (error := await _outcome(done))]
-        if failed:
-            raise failed[0]
+            by_shard.setdefault(shard(event.site), []).append(event)
+        return _all([self._publishers[number].publish(part) for number, part in by_shard.items()])
 
     async def _body(self, headers: RequestHeaders, proto: Protocol_) -> bytes:
         length = headers.get("content-length")
@@ -145,6 +142,12 @@ class Collect:
             private=headers.get("sec-gpc") == "1" or headers.get("dnt") == "1",
             time=self._now_ms(),
         )
+
+
+async def _all(published: list[asyncio.Future[None]]) -> None:
+    """Waits for all of them, also where one fails: who sends the request again must not overtake the rest of it."""
+    for failed in [error for done in published if (error := await _outcome(done))]:
+        raise failed
 
 
 async def _outcome(done: asyncio.Future[None]) -> TruycapError | None:
