@@ -1,6 +1,6 @@
 """What becomes of a request's body: a list of named steps from untrusted bytes to events for the stream.
 
-decode -> limit -> (for each event) find the site -> check origin and page -> identify the visitor -> record.
+decode -> limit -> find the site -> check the origin -> (for each event) check the page, identify the visitor, record.
 The steps do no I/O. Each refuses with an error of its own; a request is accepted whole or not at all.
 """
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from iptocc import country_code
@@ -88,6 +88,12 @@ class Pipeline:
         self._sites = sites
         self._limit = limit
         self._salt = salt
+        self._record: dict[type[Event], Callable[[Any, Site, Request], StreamEvent]] = {
+            PageView: self._page_view,
+            Rating: self._rating,
+            Ping: self._presence,
+            Leave: self._presence,
+        }
 
     def from_body(self, body: bytes, request: Request) -> list[StreamEvent]:
         """The events of a POST body, one or an array."""
@@ -96,22 +102,60 @@ class Pipeline:
     def from_events(self, events: list[Event], request: Request) -> list[StreamEvent]:
         """The events for the stream, in the same order."""
         self._limit(request.address, len(events), request.time)
-        return [self._accept(event, request) for event in events]
+        recorded = []
+        site: Site | None = None
+        for event in events:
+            if site is None or event.site != site.id:  # most arrays are of one site
+                site = self._sites.find(event.site)
+                check_origin(site, request.origin)
+            recorded.append(self._record[type(event)](event, site, request))
+        return recorded
 
-    def _accept(self, event: Event, request: Request) -> StreamEvent:
-        site = self._sites.find(event.site)
-        if isinstance(event, Rating):
-            check_origin(site, request.origin)
-            return _rating(event, self._visitor(event.site, event.voter or event.visitor, request), request)
-        page = pages.page(event.url)
-        if not page.host:
-            raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
-        check_origin(site, request.origin)
-        check_page(site, page)
-        visitor = self._visitor(event.site, event.visitor, request)
-        if isinstance(event, PageView):
-            return _page_view(event, site, page, visitor, request)
-        return _presence(event, page, visitor, request)
+    def _page_view(self, event: PageView, site: Site, request: Request) -> StreamEvent:
+        page = _page(event, site)
+        referrer = pages.host(event.referrer)
+        return StreamEvent(
+            kind=_PAGEVIEW,
+            source=_LIVE,
+            site=event.site,
+            time=request.time,
+            id=event.id.bytes,
+            visitor=self._visitor(event.site, event.visitor, request),
+            item=page.item,
+            member=event.member in _YES,
+            attempt=event.attempt,
+            referrer="" if referrer == page.host or site.owns(referrer) else referrer,
+            title=event.title[:MAX_TITLE],
+            agent=request.agent[:MAX_AGENT],
+            country=_country(request.address) or "",
+        )
+
+    def _rating(self, event: Rating, site: Site, request: Request) -> StreamEvent:
+        return StreamEvent(
+            kind=_RATING,
+            source=_LIVE,
+            site=event.site,
+            time=request.time,
+            id=event.id.bytes,
+            visitor=self._visitor(event.site, event.voter or event.visitor, request),
+            item=pages.item(event.item),
+            attempt=event.attempt,
+            score=event.score,
+            agent=request.agent[:MAX_AGENT],
+        )
+
+    def _presence(self, event: Ping | Leave, site: Site, request: Request) -> StreamEvent:
+        return StreamEvent(
+            kind=_PING if isinstance(event, Ping) else _LEAVE,
+            source=_LIVE,
+            site=event.site,
+            time=request.time,
+            id=b"",
+            visitor=self._visitor(event.site, event.visitor, request),
+            item=_page(event, site).item,
+            member=event.member in _YES,
+            agent=request.agent[:MAX_AGENT],
+        )
 
     def _visitor(self, site: str, tracker_id: str, request: Request) -> int:
         if tracker_id and not request.private:
@@ -155,63 +199,14 @@ def check_origin(site: Site, origin: str) -> None:
         )
 
 
-def check_page(site: Site, page: Page) -> None:
-    """The same by the page's own address."""
+def _page(event: PageView | Ping | Leave, site: Site) -> Page:
+    """The page of an event, which must be one of the site's."""
+    page = pages.page(event.url)
+    if not page.host:
+        raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
     if not site.allows(page.host):
-        raise OriginNotAllowedError(
-            f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames."
-        )
-
-
-# The events as they go onto the stream: without address, without query strings.
-
-
-def _page_view(event: PageView, site: Site, page: Page, visitor: int, request: Request) -> StreamEvent:
-    referrer = pages.host(event.referrer)
-    return StreamEvent(
-        kind=_PAGEVIEW,
-        source=_LIVE,
-        site=site.id,
-        time=request.time,
-        id=event.id.bytes,
-        visitor=visitor,
-        item=page.item,
-        member=event.member in _YES,
-        attempt=event.attempt,
-        referrer="" if referrer == page.host or site.owns(referrer) else referrer,
-        title=event.title[:MAX_TITLE],
-        agent=request.agent[:MAX_AGENT],
-        country=_country(request.address) or "",
-    )
-
-
-def _rating(event: Rating, visitor: int, request: Request) -> StreamEvent:
-    return StreamEvent(
-        kind=_RATING,
-        source=_LIVE,
-        site=event.site,
-        time=request.time,
-        id=event.id.bytes,
-        visitor=visitor,
-        item=pages.item(event.item),
-        attempt=event.attempt,
-        score=event.score,
-        agent=request.agent[:MAX_AGENT],
-    )
-
-
-def _presence(event: Ping | Leave, page: Page, visitor: int, request: Request) -> StreamEvent:
-    return StreamEvent(
-        kind=_PING if isinstance(event, Ping) else _LEAVE,
-        source=_LIVE,
-        site=event.site,
-        time=request.time,
-        id=b"",
-        visitor=visitor,
-        item=page.item,
-        member=event.member in _YES,
-        agent=request.agent[:MAX_AGENT],
-    )
+        raise OriginNotAllowedError(f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames.")
+    return page
 
 
 def _explain(message: str) -> str:
