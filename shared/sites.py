@@ -52,7 +52,7 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     def allows(self, host: str) -> bool:
         """Whether pages of this host (a name in lower case, without port) may count."""
-        return "*" in self._hosts or host in self._hosts
+        return host in self._hosts or "*" in self._hosts
 
 
 class Sites(Mapping[str, Site]):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+from services.ingest.errors import InvalidError
 from shared.events import host_of, item_of
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ _LONGEST = 512
 
 
 class Page(NamedTuple):
-    """host: empty where the address is none of the web."""
+    """A page of the web; item: see `item_of`."""
 
     host: str
     item: str
@@ -34,5 +35,7 @@ item = _remembered(item_of)
 
 @_remembered
 def page(url: str) -> Page:
-    """The page that a URL names."""
-    return Page(host_of(url) if _WEB.match(url) else "", item_of(url))
+    """The page that a URL names; InvalidError where it names none."""
+    if not (_WEB.match(url) and (found := host_of(url))):
+        raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
+    return Page(found, item_of(url))

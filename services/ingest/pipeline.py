@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from iptocc import country_code
@@ -45,7 +45,7 @@ _country = lru_cache(maxsize=16384)(country_code)
 _LIVE, _PAGEVIEW, _RATING, _PING, _LEAVE = Source.LIVE, Kind.PAGEVIEW, Kind.RATING, Kind.PING, Kind.LEAVE
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What the steps need to know of a request.
 
     origin: the Origin header (the pixel's Referer), empty where there is none; address: the client's; private: Do Not
@@ -112,7 +112,9 @@ class Pipeline:
         return recorded
 
     def _page_view(self, event: PageView, site: Site, request: Request) -> StreamEvent:
-        page = _page(event, site)
+        page = pages.page(event.url)
+        if not site.allows(page.host):
+            raise _not_of(site, page)
         referrer = pages.host(event.referrer)
         return StreamEvent(
             kind=_PAGEVIEW,
@@ -145,6 +147,9 @@ class Pipeline:
         )
 
     def _presence(self, event: Ping | Leave, site: Site, request: Request) -> StreamEvent:
+        page = pages.page(event.url)
+        if not site.allows(page.host):
+            raise _not_of(site, page)
         return StreamEvent(
             kind=_PING if isinstance(event, Ping) else _LEAVE,
             source=_LIVE,
@@ -152,7 +157,7 @@ class Pipeline:
             time=request.time,
             id=b"",
             visitor=self._visitor(event.site, event.visitor, request),
-            item=_page(event, site).item,
+            item=page.item,
             member=event.member in _YES,
             agent=request.agent[:MAX_AGENT],
         )
@@ -199,14 +204,8 @@ def check_origin(site: Site, origin: str) -> None:
         )
 
 
-def _page(event: PageView | Ping | Leave, site: Site) -> Page:
-    """The page of an event, which must be one of the site's."""
-    page = pages.page(event.url)
-    if not page.host:
-        raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
-    if not site.allows(page.host):
-        raise OriginNotAllowedError(f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames.")
-    return page
+def _not_of(site: Site, page: Page) -> OriginNotAllowedError:
+    return OriginNotAllowedError(f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames.")
 
 
 def _explain(message: str) -> str:
