@@ -1,4 +1,4 @@
-"""Group commit: all events that arrive while an XADD is under way share the next one.
+"""Group commit: all events that arrive while a commit is under way share the next one.
 
 With Redis at `appendfsync always` an XADD that returned is on disk; sharing it is what makes that affordable. An event
 that comes alone does not wait: there is no linger, only the XADD before it.
@@ -14,12 +14,14 @@ from services.ingest.errors import UnavailableError
 from shared import log, metrics, tracing
 from shared.errors import described
 from shared.events import StreamEvent
-from shared.streams import MAX_ENTRY_EVENTS, append
+from shared.streams import append
 
 COMMIT_SECONDS = 0.8
 """How long an XADD may take before everybody who waits is told to send again."""
 LEAST_SECONDS = 0.2
 """How long it may take at least, for those who waited for the one before: nobody waits for more than both together."""
+MAX_COMMIT_EVENTS = 5000
+"""Events in one commit, about a megabyte; an XADD, or several of them in one transaction, which the disk syncs once."""
 MAX_WAITING = 20_000
 """How many events may wait in memory, per shard."""
 
@@ -102,7 +104,7 @@ class Publisher:
     def _take(self) -> list[Waiting]:
         size = count = 0
         for events, *_ in self._waiting:
-            if count and size + len(events) > MAX_ENTRY_EVENTS:
+            if count and size + len(events) > MAX_COMMIT_EVENTS:
                 break
             size += len(events)
             count += 1
