@@ -157,8 +157,8 @@ async def append(
 ) -> EntryId:
     """Put events on the stream and count them as accepted, all or none; on disk when this returns the last entry's id.
 
-    They are cut into entries of MAX_ENTRY_EVENTS. beside: fields that each entry has beside its content. A RedisError may
-    mean either: the answer can be lost on the way.
+    They are cut into entries of MAX_ENTRY_EVENTS. beside: fields that each entry has beside its content. A RedisError
+    may mean either: the answer can be lost on the way.
     """
     async with redis.pipeline(transaction=True) as transaction:
         for start in range(0, len(events), MAX_ENTRY_EVENTS):

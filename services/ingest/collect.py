@@ -13,9 +13,10 @@ import msgspec
 from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
 from services.ingest.pipeline import Pipeline, Request
 from services.ingest.publish import Publisher
+from services.ingest.remembered import countries
 from shared import metrics, tracing
 from shared.errors import MethodNotAllowedError, SetupError, TruycapError
-from shared.events import PageView, StreamEvent
+from shared.events import MAX_AGENT, PageView, StreamEvent
 from shared.http import JSON, Headers, Protocol_, RequestHeaders, Routes, Scope, answer_error
 from shared.sites import Sites
 
@@ -134,11 +135,13 @@ class Collect:
         return TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
 
     def _request(self, scope: Scope, headers: RequestHeaders, origin: str) -> Request:
+        # A proxy may append a line of its own to the lines that a client made up.
+        address = self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for")))
         return Request(
-            origin,
-            _agent(headers),
-            # A proxy may append a line of its own to the lines that a client made up.
-            self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for"))),
+            origin=origin,
+            agent=_agent(headers)[:MAX_AGENT],
+            address=address,
+            country=countries[address],
             private=headers.get("sec-gpc") == "1" or headers.get("dnt") == "1",
             time=self._now_ms(),
         )

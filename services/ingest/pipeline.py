@@ -11,9 +11,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import msgspec
-from iptocc import country_code
 
-from services.ingest import pages
 from services.ingest.errors import (
     InvalidError,
     NotJSONError,
@@ -21,10 +19,9 @@ from services.ingest.errors import (
     TooLargeError,
     TooManyError,
 )
-from services.ingest.pages import Page
+from services.ingest.remembered import Page, hosts, items, pages, visitors
 from services.ingest.visitor import from_address, from_tracker
 from shared.events import (
-    MAX_AGENT,
     MAX_EVENTS,
     MAX_TITLE,
     Event,
@@ -40,7 +37,6 @@ from shared.sites import Site, Sites
 
 _decode = msgspec.json.Decoder(Event | list[Event]).decode
 _YES = (True, "true")
-_country = lru_cache(maxsize=16384)(country_code)
 # Enums' members are looked up by name at each use otherwise, which is felt at this place.
 _LIVE, _PAGEVIEW, _RATING, _PING, _LEAVE = Source.LIVE, Kind.PAGEVIEW, Kind.RATING, Kind.PING, Kind.LEAVE
 
@@ -48,13 +44,15 @@ _LIVE, _PAGEVIEW, _RATING, _PING, _LEAVE = Source.LIVE, Kind.PAGEVIEW, Kind.RATI
 class Request(msgspec.Struct, frozen=True, gc=False):
     """What the steps need to know of a request.
 
-    origin: the Origin header (the pixel's Referer), empty where there is none; address: the client's; private: Do Not
-    Track or Global Privacy Control is set; time: when it arrived, in ms since 1970 UTC.
+    origin: the Origin header (the pixel's Referer), empty where there is none; agent: as much of it as is kept;
+    address: the client's; country: the address's; private: Do Not Track or Global Privacy Control is set; time: when it
+    arrived, in ms since 1970 UTC.
     """
 
     origin: str
     agent: str
     address: str
+    country: str
     private: bool
     time: int
 
@@ -112,10 +110,10 @@ class Pipeline:
         return recorded
 
     def _page_view(self, event: PageView, site: Site, request: Request) -> StreamEvent:
-        page = pages.page(event.url)
+        page = pages[event.url]
         if not site.allows(page.host):
             raise _not_of(site, page)
-        referrer = pages.host(event.referrer)
+        referrer = hosts[event.referrer]
         return StreamEvent(
             kind=_PAGEVIEW,
             source=_LIVE,
@@ -128,8 +126,8 @@ class Pipeline:
             attempt=event.attempt,
             referrer="" if referrer == page.host or site.owns(referrer) else referrer,
             title=event.title[:MAX_TITLE],
-            agent=request.agent[:MAX_AGENT],
-            country=_country(request.address) or "",
+            agent=request.agent,
+            country=request.country,
         )
 
     def _rating(self, event: Rating, site: Site, request: Request) -> StreamEvent:
@@ -140,14 +138,14 @@ class Pipeline:
             time=request.time,
             id=event.id.bytes,
             visitor=self._visitor(event.site, event.voter or event.visitor, request),
-            item=pages.item(event.item),
+            item=items[event.item],
             attempt=event.attempt,
             score=event.score,
-            agent=request.agent[:MAX_AGENT],
+            agent=request.agent,
         )
 
     def _presence(self, event: Ping | Leave, site: Site, request: Request) -> StreamEvent:
-        page = pages.page(event.url)
+        page = pages[event.url]
         if not site.allows(page.host):
             raise _not_of(site, page)
         return StreamEvent(
@@ -159,12 +157,12 @@ class Pipeline:
             visitor=self._visitor(event.site, event.visitor, request),
             item=page.item,
             member=event.member in _YES,
-            agent=request.agent[:MAX_AGENT],
+            agent=request.agent,
         )
 
     def _visitor(self, site: str, tracker_id: str, request: Request) -> int:
         if tracker_id and not request.private:
-            return from_tracker(site, tracker_id)
+            return visitors[from_tracker(site, tracker_id)]
         return from_address(self._salt(request.time), site, request.address, request.agent)
 
 
@@ -197,10 +195,9 @@ def decode(body: bytes) -> list[Event]:
 
 def check_origin(site: Site, origin: str) -> None:
     """Only pages of the site's hosts may count, by the Origin that a browser sends."""
-    if origin and origin != "null" and not site.allows(pages.host(origin)):
+    if origin and origin != "null" and not site.allows(hosts[origin]):
         raise OriginNotAllowedError(
-            f"Pages of {pages.host(origin) or origin[:80]!r} may not count for {site.id!r}; "
-            "add the host to its hostnames."
+            f"Pages of {hosts[origin] or origin[:80]!r} may not count for {site.id!r}; add the host to its hostnames."
         )
 
 

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from hashlib import blake2b
 
 from redis.asyncio import Redis
@@ -26,10 +25,14 @@ _REFRESH_SECONDS = 60.0
 logger = log.get(__name__)
 
 
-@lru_cache(maxsize=16_384)
-def from_tracker(site: str, tracker_id: str) -> int:
-    """The visitor of a tracker's random id."""
-    return int.from_bytes(blake2b(f"{site}\0{tracker_id}".encode("utf-8", "replace"), digest_size=8).digest(), "big")
+def from_tracker(site: str, tracker_id: str) -> str:
+    """What is hashed for a tracker's random id."""
+    return f"{site}\0{tracker_id}"
+
+
+def hashed(text: str) -> int:
+    """The visitor of it."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
 def from_address(salt: bytes, site: str, address: str, agent: str) -> int:

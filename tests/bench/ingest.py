@@ -37,7 +37,8 @@ _STUCK_SECONDS = 60
 def ingesting(folder: Path) -> Iterator[tuple[Stack, Service]]:
     """One ingest process with its Redis, behind a proxy that it trusts."""
     with RedisServer(folder / "redis") as redis:
-        stack = Stack(folder, redis, f"chdb://{folder}/store", sites=CONFIG, TRUYCAP_TRUSTED_PROXIES="127.0.0.1").migrate()
+        stack = Stack(folder, redis, f"chdb://{folder}/store", sites=CONFIG, TRUYCAP_TRUSTED_PROXIES="127.0.0.1")
+        stack.migrate()
         with stack.service("ingest") as service:
             yield stack, service
 

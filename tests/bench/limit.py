@@ -4,6 +4,7 @@ python -m tests.bench.limit SERVER PORT STATUS BYTES
 """
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -59,8 +60,6 @@ def fastest(requests: Path, path: str, status: int, size: int, seconds: float) -
 
 
 def _until_listening(port: int) -> None:
-    import socket
-
     ends = time.monotonic() + 20
     while True:
         try:
@@ -104,12 +103,11 @@ def _asgi(status: int, body: bytes) -> Any:
 def main() -> None:
     server, port, status, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     body = b"x" * size
+    asgi = _asgi(status, body)
     if server == "uvicorn":
-        uvicorn.run(_asgi(status, body), port=port, log_level="error", access_log=False, loop="uvloop", http="httptools")
+        uvicorn.run(asgi, port=port, log_level="error", access_log=False, loop="uvloop", http="httptools")
         return
-    app, interface = (
-        (_Rsgi(status, body), Interfaces.RSGI) if server == "granian-rsgi" else (_asgi(status, body), Interfaces.ASGI)
-    )
+    app, interface = (_Rsgi(status, body), Interfaces.RSGI) if server == "granian-rsgi" else (asgi, Interfaces.ASGI)
     granian = Granian(app, port=port, interface=interface, websockets=False, log_enabled=False, backlog=2048)
     asyncio.Runner(loop_factory=uvloop.new_event_loop).run(granian.serve())
 

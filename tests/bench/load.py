@@ -38,9 +38,10 @@ def load(url: str, requests: Path, seconds: float, *, connections: int = CONNECT
     """
     script = resources.files("tests.bench").joinpath("wrk.lua")
     environment = {"WRK_REQUESTS": str(requests), "WRK_RUN": str(next(_runs)), "WRK_RATE": str(rate)}
+    options = ["-t", "1", "-c", str(connections), "-d", f"{seconds:.0f}s", "--timeout", "10s", "-s", str(script)]
     try:
         done = subprocess.run(
-            ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds:.0f}s", "--timeout", "10s", "-s", str(script), url],
+            ["wrk", *options, url],
             env=os.environ | environment,
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""What the benchmarks send: page views shaped like those of a real log (data/README.md), as a browser would send them."""
+"""What benchmarks send: page views shaped like those of a real log (data/README.md), as a browser would send them."""
 
 import gzip
 from functools import cache

@@ -15,7 +15,6 @@ from shared.streams import events_key
 from tests.support.servers import RedisServer, Server
 from tests.support.truycap import Service, run
 
-
 CONFIG = '[[site]]\nid = "hanoi"\nhostnames = ["*"]\n'
 
 
