@@ -5,15 +5,18 @@ import base64
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from itertools import groupby
+from operator import attrgetter
 from urllib.parse import parse_qs
 from uuid import UUID
 
 import msgspec
+from iptocc import country_code
 
 from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
 from services.ingest.pipeline import Pipeline, Request
 from services.ingest.publish import Publisher
-from services.ingest.remembered import countries
+from services.ingest.remembered import Remembered
 from shared import metrics, tracing
 from shared.errors import MethodNotAllowedError, SetupError, TruycapError
 from shared.events import MAX_AGENT, PageView, StreamEvent
@@ -25,6 +28,9 @@ PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRA
 UNREADABLE_AGENT = "(not ASCII)"
 _PIXEL_HEADERS: Headers = [("content-type", "image/gif"), ("cache-control", "no-store")]
 _ONE_ACCEPTED = b'{"accepted":1}'
+countries = Remembered(lambda address: country_code(address) or "")
+"""ISO 3166-1 alpha-2 by address, empty where unknown."""
+_site = attrgetter("site")
 _PREFLIGHT: Headers = [
     ("access-control-allow-methods", "POST"),
     ("access-control-allow-headers", "content-type"),
@@ -114,9 +120,9 @@ class Collect:
         if len(events) == 1:
             return self._publishers[shard(events[0].site)].publish(events)
         by_shard: dict[int, list[StreamEvent]] = {}
-        for event in events:
-            by_shard.setdefault(shard(event.site), []).append(event)
-        return _all([self._publishers[number].publish(part) for number, part in by_shard.items()])
+        for site, part in groupby(events, _site):
+            by_shard.setdefault(shard(site), []).extend(part)
+        return _all([self._publishers[number].publish(those) for number, those in by_shard.items()])
 
     async def _body(self, headers: RequestHeaders, proto: Protocol_) -> bytes:
         length = headers.get("content-length")
@@ -192,14 +198,15 @@ class Addresses:
             self._trusted = [ip_network(part.strip(), strict=False) for part in trusted.split(",") if part.strip()]
         except ValueError as error:
             raise SetupError(f"TRUYCAP_TRUSTED_PROXIES={trusted!r}: {error}.") from None
-        self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
+        self._bare = Remembered(_bare)
+        self._is_trusted = Remembered(self._look_up)
 
     def of(self, client: str, forwarded: str) -> str:
         """The address of who sent the request: the last one in the chain of proxies that no trusted proxy has."""
-        address = _bare(client)
-        while forwarded and self._is_trusted(address):
+        address = self._bare[client]
+        while forwarded and self._is_trusted[address]:
             forwarded, _, hop = forwarded.rpartition(",")
-            address = _bare(hop.strip())
+            address = self._bare[hop]
         return address
 
     def _look_up(self, address: str) -> bool:
@@ -211,6 +218,7 @@ class Addresses:
 
 def _bare(address: str) -> str:
     """An address without port and brackets; one of IPv4 as such, where a socket for both versions showed it."""
+    address = address.strip()
     if address.startswith("["):
         address = address[1:].partition("]")[0]
     elif address.count(":") == 1:

@@ -19,7 +19,7 @@ from services.ingest.errors import (
     TooLargeError,
     TooManyError,
 )
-from services.ingest.remembered import Page, hosts, items, pages, visitors
+from services.ingest.pages import Page, hosts, items, pages
 from services.ingest.visitor import from_address, from_tracker
 from shared.events import (
     MAX_EVENTS,
@@ -162,7 +162,7 @@ class Pipeline:
 
     def _visitor(self, site: str, tracker_id: str, request: Request) -> int:
         if tracker_id and not request.private:
-            return visitors[from_tracker(site, tracker_id)]
+            return from_tracker(site, tracker_id)
         return from_address(self._salt(request.time), site, request.address, request.agent)
 
 

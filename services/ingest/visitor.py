@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.ingest.errors import UnavailableError
+from services.ingest.remembered import Remembered
 from shared import log
 from shared.errors import described
 
@@ -25,14 +26,16 @@ _REFRESH_SECONDS = 60.0
 logger = log.get(__name__)
 
 
-def from_tracker(site: str, tracker_id: str) -> str:
-    """What is hashed for a tracker's random id."""
-    return f"{site}\0{tracker_id}"
+def from_tracker(site: str, tracker_id: str) -> int:
+    """The visitor of a tracker's random id."""
+    return _hashes[f"{site}\0{tracker_id}"]
 
 
-def hashed(text: str) -> int:
-    """The visitor of it."""
+def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+
+
+_hashes = Remembered(_hash)
 
 
 def from_address(salt: bytes, site: str, address: str, agent: str) -> int:

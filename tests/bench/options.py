@@ -9,10 +9,11 @@ from tests.bench.result import Result, Tails
 
 
 class Options(NamedTuple):
-    """rounds: of limit and measurement in turn; seconds: how long each of them takes."""
+    """rounds: of limit and measurement in turn; seconds: how long each takes; sustained: how long row e is held."""
 
     rounds: int = 5
     seconds: float = 4.0
+    sustained: float = 60.0
 
 
 def run(part: Callable[[Options], tuple[Sequence[Result], Sequence[Tails]]]) -> None:
@@ -20,6 +21,7 @@ def run(part: Callable[[Options], tuple[Sequence[Result], Sequence[Tails]]]) -> 
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=Options().rounds, help="limit and measurement in turn")
     parser.add_argument("--seconds", type=float, default=Options().seconds, help="how long each of them takes")
+    parser.add_argument("--sustained", type=float, default=Options().sustained, help="how many seconds row e is held")
     options = Options(**vars(parser.parse_args()))
     results, tails = part(options)
     print(table(results, tails))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from services.ingest.collect import countries
 from services.ingest.errors import InvalidError, NotJSONError, OriginNotAllowedError, TooLargeError, TooManyError
 from services.ingest.pipeline import Pipeline, RateLimit, Request
-from services.ingest.remembered import countries
 from services.ingest.visitor import DAY_MS
 from shared.errors import TruycapError, UnknownSiteError
 from shared.events import Kind, Source, StreamEvent
