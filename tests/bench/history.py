@@ -1,8 +1,9 @@
 """The history of a portal for benchmarks of the store: a real log's page views, repeated in SQL.
 
 The rows of the log are what the counter computes of its events. Each copy of the log has ids, times and visitors of its
-own; items, agents, referrers and the hours of the day keep their shares. The more rows, the more copies share a day: the
-history covers the same days whatever its size, as that of a busier portal does. The roll-ups are filled by their views.
+own; items, agents and referrers keep their shares. (All requests of that log fell into the same minute of their hours, so
+in a copy each visitor comes some part of an hour later.) The more rows, the more copies share a day: the history covers
+the same days whatever its size, as that of a busier portal does. The roll-ups are filled by their views.
 """
 
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ SELECT shard, entry AS entry_ms, {step:UInt32} AS entry_seq, row_number() OVER (
 FROM
 (
     SELECT *, time + toIntervalDay({days:UInt32} * (copy % {places:UInt32}))
-                   + toIntervalMillisecond(cityHash64(visitor, copy) % 600000 + cityHash64(id, copy) % 1000) AS moved,
+                   + toIntervalMillisecond(cityHash64(visitor, copy) % 3600000 + cityHash64(id, copy) % 1000) AS moved,
            toUnixTimestamp64Milli(moved) + 1 + cityHash64(id, copy, 'linger') % 4 AS entry
     FROM base
     CROSS JOIN
