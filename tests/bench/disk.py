@@ -68,7 +68,7 @@ async def _sizes(history: History, store: ClickHouse) -> Sizes:
 def _shown(rows: int, fresh: Sizes, settled: Sizes) -> Table:
     table = Table("", "first weeks", "settled", title=f"bytes a page view, {rows:,} rows")
     for name, size in sorted(fresh.items(), key=lambda part: -part[1]):
-        if size >= 0.005:  # noqa: PLR2004 - what shows with two places
+        if size >= 0.005:
             table.add_row(name, f"{size:.2f}", f"{settled[name]:.2f}")
     return table
 

@@ -1,13 +1,13 @@
 """The history of a portal for benchmarks of the store: a real log's page views, repeated in SQL.
 
 The rows of the log are what the counter computes of its events. Each copy of the log has ids, times and visitors of its
-own; items, agents and referrers keep their shares. (All requests of that log fell into the same minute of their hours, so
+own; items, agents and referrers keep their shares. (All requests of that log fell into the same minute of their hours:
 in a copy each visitor comes some part of an hour later.) The more rows, the more copies share a day: the history covers
 the same days whatever its size, as that of a busier portal does. The roll-ups are filled by their views.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from uuid import UUID
 
@@ -22,8 +22,7 @@ from tests.support.batches import batch_of, compute
 SITE = Site(id="portal", hostnames=["*"], timezone="Asia/Ho_Chi_Minh")
 TABLES = ("events", "traffic_hourly", "breakdown_daily", "items")
 FIRST = datetime(2022, 1, 1, tzinfo=UTC)
-"""Long ago, so that everything is settled."""
-LAST = date(2024, 12, 31)
+"""The history's first day; long ago, so that everything is settled."""
 _LOG_DAYS = 4
 _INSERT_ROWS = 400_000
 _COUNTRIES = ("VN",) * 17 + ("US", "TW", "")
@@ -33,8 +32,8 @@ _COPY = """
 INSERT INTO events
 SELECT shard, entry AS entry_ms, {step:UInt32} AS entry_seq, row_number() OVER (PARTITION BY entry) - 1 AS entry_index,
        generateUUIDv4() AS id, type, source, site, moved AS time, toDate(moved, {zone:String}) AS date,
-       toHour(moved, {zone:String}) AS hour, item, title, cityHash64(visitor, copy) AS visitor, kind, visit, bot, browser,
-       system, country, referrer, score, previous, agent
+       toHour(moved, {zone:String}) AS hour, item, title, cityHash64(visitor, copy) AS visitor, kind, visit, bot,
+       browser, system, country, referrer, score, previous, agent
 FROM
 (
     SELECT *, time + toIntervalDay({days:UInt32} * (copy % {places:UInt32}))
