@@ -53,7 +53,7 @@ class Snapshot:
 
 
 class Snapshots:
-    """The counts of all sites that somebody looks at, and the news of their changes."""
+    """The counts of all sites that somebody looks at."""
 
     def __init__(self, redis: "Redis", sites: Sites, now_ms: Callable[[], int]) -> None:
         self._redis = redis
@@ -61,7 +61,6 @@ class Snapshots:
         self._now_ms = now_ms
         self._by_site: dict[str, Snapshot] = {}
         self._asked: dict[str, float] = {}
-        self._changed = asyncio.Event()
         self._first = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.read_at = time.monotonic()
@@ -87,6 +86,11 @@ class Snapshots:
                     raise ReadModelUnavailableError(f"The counts cannot be read now ({error}).") from error
             return self._by_site[site.id]
 
+    def latest(self, site: Site) -> Snapshot | None:
+        """The site's counts as they were last read, None where they are yet to be."""
+        self._asked[site.id] = time.monotonic()
+        return self._by_site.get(site.id)
+
     async def item(self, site: Site, item: str) -> dict[str, Any]:
         """Views, readers and rating of an item, read now."""
         shard = self._sites.shard(site.id)
@@ -103,10 +107,6 @@ class Snapshots:
             "online": int(online),
             "rating": numbers.rating({score: int(number or 0) for score, number in enumerate(scores, 1)}),
         }
-
-    async def wait_for_change(self) -> None:
-        """Returns after the next reading that changed any site's numbers."""
-        await self._changed.wait()
 
     async def _keep_reading(self) -> None:
         outage = log.Outage(
@@ -136,17 +136,11 @@ class Snapshots:
             pipe.ping()
             answers: list[Any] = await pipe.execute()
         self.read_at = time.monotonic()
-        changed = False
         width = 1 + len(SHOWN)
         for number, site in enumerate(sites):
             values, *online = answers[number * width : (number + 1) * width]
-            snapshot = _snapshot(site, now, [int(value or 0) for value in values], Online(*map(int, online)))
-            before = self._by_site.get(site.id)
-            changed = changed or before is None or before.etag != snapshot.etag
-            self._by_site[site.id] = snapshot
-        if changed:
-            self._changed.set()
-            self._changed = asyncio.Event()
+            counted = [int(value or 0) for value in values]
+            self._by_site[site.id] = _snapshot(site, now, counted, Online(*map(int, online)))
 
 
 def _snapshot(site: Site, now: int, values: list[int], online: Online) -> Snapshot:
