@@ -11,6 +11,7 @@ import resource
 import sys
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 from statistics import quantiles
 from typing import NamedTuple, cast
@@ -112,7 +113,7 @@ async def measure(clients: int) -> Served:
             served = [reader for reader in readers[:clients] if not reader.cut and len(reader.had) == SECONDS + 1]
         await redis.aclose()
     delays = [[reader.had[n] - at for reader in served] for n, at in enumerate(changed, 1)]
-    return Served(len(served), weight, sorted(sum(delays, [])), [max(of, default=0.0) for of in delays], cpu)
+    return Served(len(served), weight, list(chain.from_iterable(delays)), [max(of, default=0.0) for of in delays], cpu)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -128,12 +129,13 @@ def bench(clients: int = CLIENTS) -> list[Result]:
     served = uvloop.run(measure(clients))
     if served.clients < clients:
         raise SystemExit(
-            f"void: {clients - served.clients} of {clients} streams were cut or missed a number ({served.kilobytes:.1f} KB each)"
+            f"void: {clients - served.clients} of {clients} streams were cut or missed a number;"
+            f" {served.kilobytes:.1f} KB each, {served.cpu:.0%} of a core"
         )
     cuts = quantiles(served.delays, n=100)
     said = (
-        f"{served.clients} streams; change to client p50 {cuts[49]:.2f} s, p99 {cuts[98]:.2f} s, last {max(served.last):.2f} s;"
-        f" {served.cpu:.0%} of a core"
+        f"{served.clients} streams; change to client p50 {cuts[49]:.2f} s, p99 {cuts[98]:.2f} s,"
+        f" last {max(served.last):.2f} s; {served.cpu:.0%} of a core"
     )
     return [
         Result("g", "SSE clients served each second", said, f"{CLIENTS} streams", served.clients, CLIENTS, CLIENTS),
