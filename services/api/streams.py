@@ -71,9 +71,10 @@ class Audience:
             self.beat_at = now + HEARTBEAT_SECONDS
 
     def had(self, reader: Reader, now: float) -> None:
-        """The reader gets the newest edition now. Being a tick late is not added up: it would be a second in the end."""
+        """The reader gets the newest edition now. Late by a tick, it keeps its beat: else ticks would add up."""
         reader.edition = self.edition
-        reader.free_at = max(reader.free_at, now - TICK_SECONDS) + SECONDS_BETWEEN
+        late = now - reader.free_at
+        reader.free_at = (reader.free_at if late <= TICK_SECONDS else now) + SECONDS_BETWEEN
         self.readers.move_to_end(reader)
 
     def due(self, now: float) -> Iterator[tuple[Reader, bytes]]:

@@ -27,8 +27,8 @@ def bench() -> list[Result]:
         time.sleep(IDLE_SECONDS)
         pids = [up.pid, *up.children()]
         weight, resident = sum(map(pss, pids)), sum(map(rss, pids))
-    said = f"{weight / 1e6:.0f} MB (RSS {resident / 1e6:.0f} MB) in {len(pids)} processes"
-    return [Result("h", "truycap up, idle", said, "", weight / 1e6, 500, 350, smaller=True)]
+    said = f"{resident / 1e6:.0f} MB (PSS {weight / 1e6:.0f} MB) in {len(pids)} processes"
+    return [Result("h", "memory of an idle truycap up", said, "", resident / 1e6, 500, 350, smaller=True)]
 
 
 if __name__ == "__main__":
