@@ -1,8 +1,8 @@
 """The open live streams: who is to have which event when. One task serves them all.
 
 A stream is two small objects and no task of its own, and all streams of a site get the same bytes. Sending never waits:
-granian queues what is sent without a bound (its RSGI streams know no backpressure), so what a client does not read is
-bounded by `shared.serve`, which lets the kernel end its connection.
+granian queues what is sent, without a bound (its RSGI streams know no backpressure). What a client that does not read can
+make it keep is what a stream is sent in its lifetime: an event of half a kilobyte a second for an hour, 2 MB.
 """
 
 import asyncio
@@ -10,10 +10,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+from granian.rsgi import ProtocolClosed
+
 from services.api.snapshots import Snapshot, Snapshots
 from shared import metrics
 from shared.errors import TruycapError
-from shared.http import ANY_ORIGIN, Headers, Protocol_, ProtocolClosed, Stream
+from shared.http import ANY_ORIGIN, Headers, Protocol_, Stream
 from shared.sites import Site
 
 SECONDS_BETWEEN = 1.0
@@ -85,7 +87,8 @@ class Audience:
         if now >= self.beat_at:
             self.beat_at = now + HEARTBEAT_SECONDS
             for reader in list(self.readers):
-                yield reader, _HEARTBEAT
+                if reader in self.readers:
+                    yield reader, _HEARTBEAT
 
 
 class Streams:
@@ -165,5 +168,7 @@ class Streams:
         if reader in audience.readers:
             del audience.readers[reader]
             reader.gone.cancel()
+            # granian's future keeps its callback, and with it the reader, in a circle that Python does not see.
+            del reader.gone, reader.stream
             self.number -= 1
             metrics.LIVE_CLIENTS.dec()

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from granian.rsgi import ProtocolClosed
 
 from services.api import streams
 from services.api.live import Live
 from services.api.snapshots import Snapshot, Snapshots
-from shared.http import ProtocolClosed
 from shared.sites import Site, Sites
 from tests.support.counting import HANOI
 
