@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from granian.rsgi import ProtocolClosed
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
 from services.api import streams
 from services.api.live import Live
