@@ -7,9 +7,7 @@ resent event is known; then settled, without these. The row's value is the settl
 ever.
 """
 
-import argparse
 import asyncio
-import sys
 import tempfile
 
 from rich.console import Console
@@ -17,6 +15,7 @@ from rich.table import Table
 
 from shared.clickhouse import ClickHouse
 from tests.bench.history import TABLES, History
+from tests.bench.options import Measured, Options, run
 from tests.bench.result import Result
 
 LEAST, AIM = 30.0, 15.0
@@ -73,15 +72,10 @@ def _shown(rows: int, fresh: Sizes, settled: Sizes) -> Table:
     return table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    console = Console()
-    results = asyncio.run(measure(parser.parse_args().rows, console))
-    for result in results:
-        console.print(f"{result.what}: {result.measured}, at most {result.limit}, aim {result.aim:.0f} B")
-    sys.exit(not all(result.reached for result in results))
+def main(_options: Options) -> Measured:
+    """Row i."""
+    return asyncio.run(measure(ROWS, Console())), []
 
 
 if __name__ == "__main__":
-    main()
+    run(main, __doc__)

@@ -9,9 +9,7 @@ noisy machine does not matter. Statistics are asked as the api asks them, withou
 100 million rows take six to eight minutes to make and 4 GB of disk; --rows 10000000 takes two.
 """
 
-import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,6 +34,7 @@ from shared.sites import Sites
 from shared.streams import EntryId
 from shared.web import create_web
 from tests.bench.history import SITE, History
+from tests.bench.options import Measured, Options, run
 from tests.bench.result import Result
 from tests.support.servers import RedisServer
 
@@ -192,15 +191,10 @@ def _result(took: Mapping[str, Mapping[int, float]]) -> Result:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, choices=SIZES[1:], default=SIZES[-1])
-    console = Console()
-    results = asyncio.run(measure(parser.parse_args().rows, console))
-    for result in results:
-        console.print(f"{result.what}: {result.measured}, {result.value:.2f} times {result.limit}")
-    sys.exit(not all(result.reached for result in results))
+def main(options: Options) -> Measured:
+    """Row j."""
+    return asyncio.run(measure(options.rows, Console())), []
 
 
 if __name__ == "__main__":
-    main()
+    run(main, __doc__)

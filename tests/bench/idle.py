@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.bench.memory import pss, rss
+from tests.bench.options import Measured, Options, run
 from tests.bench.result import Result
 from tests.support.counting import PERSON
 from tests.support.truycap import Up
@@ -18,7 +19,7 @@ IDLE_SECONDS = 20.0
 EVENTS = 20
 
 
-def bench() -> list[Result]:
+def main(_options: Options) -> Measured:
     """Row h."""
     with tempfile.TemporaryDirectory() as folder, Up(Path(folder) / "data") as up:
         for number in range(EVENTS):
@@ -28,9 +29,8 @@ def bench() -> list[Result]:
         pids = [up.pid, *up.children()]
         weight, resident = sum(map(pss, pids)), sum(map(rss, pids))
     said = f"{resident / 1e6:.0f} MB (PSS {weight / 1e6:.0f} MB) in {len(pids)} processes"
-    return [Result("h", "memory of an idle truycap up", said, "", resident / 1e6, 500, 350, smaller=True)]
+    return [Result("h", "memory of an idle truycap up", said, "500 MB", resident / 1e6, 500, 350, smaller=True)], []
 
 
 if __name__ == "__main__":
-    for result in bench():
-        print(*result, sep=" | ")
+    run(main, __doc__)

@@ -16,9 +16,9 @@ from shared.delivery import read_delivery
 from shared.events import Event
 from tests.bench.limit import fastest
 from tests.bench.load import CONNECTIONS, load
-from tests.bench.options import Options, run, table
+from tests.bench.options import Measured, Options, VoidError, run, table
 from tests.bench.requests import posts, write_requests
-from tests.bench.result import Result, Tails, compared
+from tests.bench.result import Tails, compared
 from tests.bench.traffic import HOST
 from tests.support.servers import RedisServer
 from tests.support.stack import Stack
@@ -44,18 +44,18 @@ def ingesting(folder: Path) -> Iterator[tuple[Stack, Service]]:
 
 
 def drain(stack: Stack) -> None:
-    """Wait until nothing waits; RuntimeError where for a minute no entry was counted."""
+    """Wait until nothing waits; VoidError where for a minute no entry was counted."""
     waiting, since = stack.waiting(), time.monotonic()
     while waiting:
         time.sleep(0.2)
         if (now := stack.waiting()) != waiting:
             waiting, since = now, time.monotonic()
         elif time.monotonic() - since > _STUCK_SECONDS:
-            raise RuntimeError(f"{waiting} entries wait, and none is counted.")
+            raise VoidError(f"{waiting} entries wait, and none is counted.")
 
 
 def check_agreement(stack: Stack, acknowledged: int, in_flight: int) -> None:
-    """RuntimeError where what was acknowledged and what is counted is not the same.
+    """VoidError where what was acknowledged and what is counted is not the same.
 
     in_flight: at most so many events more: of requests that the load's end cut off.
     """
@@ -65,12 +65,12 @@ def check_agreement(stack: Stack, acknowledged: int, in_flight: int) -> None:
     delivery = stack.ask(lambda redis: read_delivery(redis, 0))
     accepted = delivery.accepted
     if not acknowledged <= accepted <= acknowledged + in_flight:
-        raise RuntimeError(f"{acknowledged} events were acknowledged, {accepted} accepted: the run is void.")
+        raise VoidError(f"{acknowledged} events were acknowledged, {accepted} accepted: the run is void.")
     if delivery.counted != accepted:
-        raise RuntimeError(f"{accepted} events were accepted, {delivery.counted} counted: the run is void.")
+        raise VoidError(f"{accepted} events were accepted, {delivery.counted} counted: the run is void.")
 
 
-def single(folder: Path, options: Options) -> tuple[list[Result], list[Tails]]:
+def single(folder: Path, options: Options) -> Measured:
     """Row a."""
     requests = write_requests(folder / "single.lua", posts([SITE]))
     acknowledged = runs = 0
@@ -91,7 +91,7 @@ def single(folder: Path, options: Options) -> tuple[list[Result], list[Tails]]:
     return [result], [Tails("a", half.rate, half.p50, half.p99, half.p999)]
 
 
-def arrays(folder: Path, options: Options) -> list[Result]:
+def arrays(folder: Path, options: Options) -> Measured:
     """Row b."""
     requests = list(posts([SITE], ARRAY))
     file = write_requests(folder / "arrays.lua", requests)
@@ -108,7 +108,7 @@ def arrays(folder: Path, options: Options) -> list[Result]:
                 ours.append(done.rate * ARRAY)
         ingest.stop()
         check_agreement(stack, acknowledged, _ARRAY_CONNECTIONS * ARRAY * (options.rounds + 1))
-    return [compared("b", f"arrays of {ARRAY}", "events/s", ours, "decode and encode", limits, 0.5, 0.7)]
+    return [compared("b", f"arrays of {ARRAY}", "events/s", ours, "decode and encode", limits, 0.5, 0.7)], []
 
 
 def bare(bodies: Sequence[bytes], seconds: float) -> float:
@@ -123,13 +123,15 @@ def bare(bodies: Sequence[bytes], seconds: float) -> float:
     return events / took
 
 
-def main(options: Options) -> tuple[list[Result], list[Tails]]:
+def main(options: Options) -> Measured:
+    """Rows a and b."""
     with TemporaryDirectory() as folder:
         results, tails = single(Path(folder), options)
     print(table(results, tails))
     with TemporaryDirectory() as folder:
-        return [*results, *arrays(Path(folder), options)], tails
+        more, _ = arrays(Path(folder), options)
+    return [*results, *more], tails
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

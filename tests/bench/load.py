@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from shared.errors import SetupError
+from tests.bench.options import VoidError
 
 CONNECTIONS = 256
 _runs = count(int.from_bytes(os.urandom(3)) << 8)
@@ -34,7 +34,7 @@ class Load(NamedTuple):
 def load(url: str, requests: Path, seconds: float, *, connections: int = CONNECTIONS, rate: float = 0) -> Load:
     """Send what the file holds (traffic.py) for so long. rate: requests a second; 0: as fast as answers come.
 
-    RuntimeError where anything but a 2xx was answered.
+    VoidError where anything but a 2xx was answered.
     """
     script = resources.files("tests.bench").joinpath("wrk.lua")
     environment = {"WRK_REQUESTS": str(requests), "WRK_RUN": str(next(_runs)), "WRK_RATE": str(rate)}
@@ -49,8 +49,8 @@ def load(url: str, requests: Path, seconds: float, *, connections: int = CONNECT
             check=True,
         )
     except FileNotFoundError:
-        raise SetupError("The load comes from wrk. On Debian and Ubuntu: apt install wrk") from None
+        raise VoidError("The load comes from wrk. On Debian and Ubuntu: apt install wrk") from None
     result = Load(**json.loads(done.stdout.splitlines()[-1]))
     if result.refused or result.failed:
-        raise RuntimeError(f"{url}: {result.refused} requests were refused, {result.failed} failed: the run is void.")
+        raise VoidError(f"{url}: {result.refused} requests were refused, {result.failed} failed.")
     return result

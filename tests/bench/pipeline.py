@@ -16,9 +16,9 @@ from services.embedded.folder import Folder
 from shared.streams import EntryId, delivery_key, events_key
 from tests.bench.ingest import CONFIG, PATH, SITE, ingesting
 from tests.bench.load import CONNECTIONS, load
-from tests.bench.options import Options, run
+from tests.bench.options import Measured, Options, VoidError, run
 from tests.bench.requests import posts, write_requests
-from tests.bench.result import Result, Tails
+from tests.bench.result import Result
 from tests.support.truycap import Up
 from tests.support.truycap import run as truycap
 
@@ -36,7 +36,7 @@ class Sustained(NamedTuple):
     lag: float
 
 
-def main(options: Options) -> tuple[list[Result], list[Tails]]:
+def main(options: Options) -> Measured:
     """The highest rate at which no lag builds up: tried for 15 s each, then held for a minute."""
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -66,10 +66,10 @@ def main(options: Options) -> tuple[list[Result], list[Tails]]:
             _wait_until_counted(redis)
             accepted, counted = (int(number or 0) for number in redis.hmget(delivery_key(0), ["accepted", "counted"]))
             if not acknowledged <= accepted <= acknowledged + runs * CONNECTIONS or accepted != counted:
-                raise RuntimeError(f"{acknowledged} acknowledged, {accepted} accepted, {counted} counted: void.")
+                raise VoidError(f"{acknowledged} acknowledged, {accepted} accepted, {counted} counted: void.")
         checked = truycap("verify", "--data", str(folder / "data"), timeout=300)
         if checked.returncode:
-            raise RuntimeError(f"verify: {checked.stdout}{checked.stderr}")
+            raise VoidError(f"verify: {checked.stdout}{checked.stderr}")
     what = f"truycap up, {options.sustained:.0f} s, the oldest event waited {found.lag:.1f} s"
     measured, limit = f"{found.rate:,.0f} events/s", f"{alone:,.0f} (ingest alone)"
     return [Result("e", what, measured, limit, found.rate / alone, 0.5, 0.7)], []
@@ -112,9 +112,9 @@ def _wait_until_counted(redis: Redis) -> None:
     ends = time.monotonic() + 300
     while redis.xlen(events_key(0)):
         if time.monotonic() > ends:
-            raise RuntimeError("Events still wait after 5 minutes.")
+            raise VoidError("Events still wait after 5 minutes.")
         time.sleep(0.2)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from shared.streams import append
 from tests.bench.limit import fastest
 from tests.bench.load import load
-from tests.bench.options import Options, run
+from tests.bench.options import Measured, Options, run
 from tests.bench.requests import gets, write_requests
-from tests.bench.result import Result, Tails, compared
+from tests.bench.result import Tails, compared
 from tests.support.counting import pageview
 from tests.support.servers import RedisServer
 from tests.support.stack import Stack, until
@@ -22,7 +22,7 @@ SITES = [f"site-{number}" for number in range(100)]
 CONFIG = "".join(f'[[site]]\nid = "{site}"\nhostnames = ["*"]\n' for site in SITES)
 
 
-def main(options: Options) -> tuple[list[Result], list[Tails]]:
+def main(options: Options) -> Measured:
     """100 sites, each with some page views, asked for in turn by 256 connections."""
     with TemporaryDirectory() as name, RedisServer(Path(name) / "redis") as redis:
         folder = Path(name)
@@ -53,4 +53,4 @@ def _get(url: str) -> bytes:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

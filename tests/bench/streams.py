@@ -1,6 +1,6 @@
 """Live streams on one api process: what each weighs, and whether all are served each second.
 
-python -m tests.bench.streams [clients]
+python -m tests.bench.streams
 
 The api is a process of its own beside a real Redis; this process is all its clients, and changes the numbers of every
 site once a second, as the counter's apply would. Void where a stream is cut or refused, or misses a number.
@@ -8,7 +8,6 @@ site once a second, as the counter's apply would. Void where a stream is cut or 
 
 import asyncio
 import resource
-import sys
 import tempfile
 import time
 from itertools import chain
@@ -22,6 +21,7 @@ import shared.redis
 from shared.readmodel import TOTAL, Measure, counts_field, counts_key
 from shared.streams import delivery_key
 from tests.bench.memory import pss
+from tests.bench.options import Measured, Options, VoidError, run
 from tests.bench.result import Result
 from tests.support.servers import RedisServer
 from tests.support.truycap import Service
@@ -122,14 +122,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(words[11]) + int(words[12])) / 100
 
 
-def bench(clients: int = CLIENTS) -> list[Result]:
+def main(_options: Options) -> Measured:
     """Row g."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    served = uvloop.run(measure(clients))
-    if served.clients < clients:
-        raise SystemExit(
-            f"void: {clients - served.clients} of {clients} streams were cut or missed a number;"
+    served = uvloop.run(measure(CLIENTS))
+    if served.clients < CLIENTS:
+        raise VoidError(
+            f"{CLIENTS - served.clients} of {CLIENTS} streams were cut or missed a number;"
             f" {served.kilobytes:.1f} KB each, {served.cpu:.0%} of a core"
         )
     cuts = quantiles(served.delays, n=100)
@@ -139,10 +139,9 @@ def bench(clients: int = CLIENTS) -> list[Result]:
     )
     return [
         Result("g", "SSE clients served each second", said, f"{CLIENTS} streams", served.clients, CLIENTS, CLIENTS),
-        Result("g", "memory of each", f"{served.kilobytes:.1f} KB", "", served.kilobytes, 20, 10, smaller=True),
-    ]
+        Result("g", "memory of each", f"{served.kilobytes:.1f} KB", "20 KB", served.kilobytes, 20, 10, smaller=True),
+    ], []
 
 
 if __name__ == "__main__":
-    for result in bench(*map(int, sys.argv[1:])):
-        print(*result, sep=" | ")
+    run(main, __doc__)

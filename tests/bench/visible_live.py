@@ -11,7 +11,6 @@ ten of the busy ones; there the second between two events of a stream is part of
 import asyncio
 import json
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from uuid import uuid4
 
 import uvloop
 
+from tests.bench.options import Measured, Options, VoidError, run
 from tests.bench.result import Result
 from tests.bench.streams import Reader
 from tests.bench.traffic import posts
@@ -142,10 +142,10 @@ class Site:
             while shown and shown[0][0] < number:
                 shown.pop(0)
             if not shown:
-                raise SystemExit(f"void: event {number} of {self.name} was not shown")
+                raise VoidError(f"event {number} of {self.name} was not shown")
             took.append(shown[0][1] - at)
         if len(took) < self.sender.sent:
-            raise SystemExit(f"void: an event of {self.name} was not answered 202")
+            raise VoidError(f"an event of {self.name} was not answered 202")
         return took
 
 
@@ -167,8 +167,9 @@ async def measure(port: int, quiet: list[Site], busy: list[Site], rate: float, s
     await asyncio.sleep(4)
 
 
-def bench(seconds: float = SECONDS, rate: float = EVENTS_A_SECOND) -> list[Result]:
+def main(options: Options) -> Measured:
     """Row f."""
+    seconds, rate = options.sustained, EVENTS_A_SECOND
     names = [f"s{number}" for number in range(SITES)]
     quiet = [Site(f"q{number}") for number in range(QUIET)]
     busy = [Site(name) for name in names[:WATCHED]]
@@ -181,16 +182,15 @@ def bench(seconds: float = SECONDS, rate: float = EVENTS_A_SECOND) -> list[Resul
             loaded = pool.apply_async(load, (up.port, names[WATCHED:], rate - watched, seconds + WARM_UP_SECONDS))
             uvloop.run(measure(up.port, quiet, busy, watched, seconds))
             if missing := loaded.get(30):
-                raise SystemExit(f"void: {missing} events of the load were not answered 202")
+                raise VoidError(f"{missing} events of the load were not answered 202")
     free, cadenced = (quantiles(chain.from_iterable(site.took() for site in sites), n=100) for sites in (quiet, busy))
     said = (
         f"p50 {free[49]:.2f} s, p99 {free[98]:.2f} s ({sum(site.sender.sent for site in quiet)} events); "
         f"of busy sites p50 {cadenced[49]:.2f} s, p99 {cadenced[98]:.2f} s"
     )
     what = f"202 to visible at {rate:,.0f} events/s"
-    return [Result("f", what, said, "1 s", free[98], 1.0, 0.5, smaller=True)]
+    return [Result("f", what, said, "1 s", free[98], 1.0, 0.5, smaller=True)], []
 
 
 if __name__ == "__main__":
-    for result in bench(*map(float, sys.argv[1:])):
-        print(*result, sep=" | ")
+    run(main, __doc__)
