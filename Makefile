@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-.PHONY: help install up test check widget dashboards chaos lock clean
+.PHONY: help install up test check widget dashboards chaos bench lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ dashboards: $(VENV)/.installed  ## deploy/grafana/dashboards anew, from build.py
 chaos: $(VENV)/.installed-dev  ## kill everything at random, count from the ids: make chaos KILLS=1000 [SEED=s] [RUN=n] [REPORT=file]
 	@$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(RUN),--run $(RUN)) $(if $(JOBS),--jobs $(JOBS)) $(if $(REPORT),--report $(REPORT))
+
+bench: $(VENV)/.installed-dev  ## every row of docs/performance.md against its limit: make bench [ROWS="a d"] [ARGS="--rounds 3"]
+	@$(BIN)/python -m tests.bench $(ROWS) $(ARGS)
 
 lock:  ## the lock files anew, from pyproject.toml (needs uv)
 	$(LOCK) --group build --output-file requirements.lock

@@ -60,9 +60,8 @@ def main() -> None:
 def _machine() -> str:
     models = [line for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
-    return (
-        f"{len(models) or '?'} × {model}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    )
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{len(models) or '?'} × {model}, {system}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Row i: how many bytes on disk a page view takes, in the events and in the roll-ups.
 
-python -m tests.bench.disk [--rows 10000000]
+python -m tests.bench.disk
 
 A year's page views, after the merges: first as they are in their first two to three weeks, with the ids by which a
 resent event is known; then settled, without these. The row's value is the settled one: what each page view takes for
@@ -18,6 +18,7 @@ from tests.bench.history import TABLES, History
 from tests.bench.options import Measured, Options, run
 from tests.bench.result import Result
 
+ROWS = 10_000_000
 LEAST, AIM = 30.0, 15.0
 _DAYS = 365
 _SIZES = """

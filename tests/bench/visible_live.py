@@ -1,6 +1,6 @@
 """From a 202 to the event that shows it: how long under load.
 
-python -m tests.bench.visible_live [seconds [events a second]]
+python -m tests.bench.visible_live [--sustained 60]
 
 `truycap up` takes 2,000 events a second, one in each request, open-loop, of 100 sites. Beside them are quiet sites,
 whose events come more than a second apart, so that their streams are free to send: that is the row. The same is said of
@@ -13,19 +13,20 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from itertools import chain, islice
-from multiprocessing import get_context
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from statistics import quantiles
 from uuid import uuid4
 
 import uvloop
 
+from tests.bench.load import load
 from tests.bench.options import Measured, Options, VoidError, run
+from tests.bench.requests import posts, write_requests
 from tests.bench.result import Result
 from tests.bench.streams import Reader
-from tests.bench.traffic import posts
 from tests.support.counting import PERSON
 from tests.support.truycap import Up
 
@@ -34,11 +35,7 @@ SITES = 100
 WATCHED = 10
 """So many of the sites have a reader, and their events come from this process, which can tell them apart."""
 QUIET = 30
-SECONDS = 60.0
 WARM_UP_SECONDS = 5.0
-_CONNECTIONS = 64
-_AGENTS = 20
-"""Browsers and bots of the load, at most: to recognise one for the first time takes the counter up to 0.1 s."""
 _PAUSE_SECONDS = (1.2, 2.4)
 """Between two events of a quiet site."""
 _TICK_SECONDS = 0.005
@@ -93,29 +90,6 @@ async def open_loop(rate: float, seconds: float, send: Callable[[int], None]) ->
             send(number)
             number += 1
         await asyncio.sleep(_TICK_SECONDS)
-
-
-def load(port: int, sites: Sequence[str], rate: float, seconds: float) -> int:
-    """Page views shaped like real ones; how many were not answered 202."""
-    requests = [parts for site in sites for parts in islice(posts(site), _AGENTS)]
-
-    async def run() -> int:
-        senders = [Sender() for _ in range(_CONNECTIONS)]
-        for sender in senders:
-            await asyncio.get_running_loop().create_connection(lambda s=sender: s, "127.0.0.1", port)  # type: ignore[misc]
-
-        def send(number: int) -> None:
-            start, before_id, before_visitor, end = requests[number % len(requests)]
-            words = (start, address(), before_id, str(uuid4()), before_visitor, random.randbytes(8).hex(), end)
-            senders[number % _CONNECTIONS].send("".join(words).encode())
-
-        await open_loop(_AGENTS / WARM_UP_SECONDS, WARM_UP_SECONDS, send)  # the first site's: every user agent once
-        random.shuffle(requests)
-        await open_loop(rate, seconds, send)
-        await asyncio.sleep(2)
-        return sum(sender.sent - len(sender.acked) for sender in senders)
-
-    return uvloop.run(run())
 
 
 class Site:
@@ -177,12 +151,15 @@ def main(options: Options) -> Measured:
         config = Path(folder) / "truycap.toml"
         every = [*names, *(site.name for site in quiet)]
         config.write_text("".join(f'[[site]]\nid = "{name}"\nhostnames = ["*"]\n' for name in every), "utf-8")
-        with Up(Path(folder) / "data", "--config", str(config)) as up, get_context("spawn").Pool(1) as pool:
+        requests = write_requests(Path(folder) / "single.lua", posts(names[WATCHED:]))
+        environment = {"TRUYCAP_TRUSTED_PROXIES": "127.0.0.1"}
+        with Up(Path(folder) / "data", "--config", str(config), **environment) as up, ThreadPoolExecutor(1) as thread:
             watched = rate * WATCHED / SITES
-            loaded = pool.apply_async(load, (up.port, names[WATCHED:], rate - watched, seconds + WARM_UP_SECONDS))
+            others, length = rate - watched, seconds + 2 * WARM_UP_SECONDS
+            loaded = thread.submit(load, up.url + "/v1/events", requests, length, rate=others)
             uvloop.run(measure(up.port, quiet, busy, watched, seconds))
-            if missing := loaded.get(30):
-                raise VoidError(f"{missing} events of the load were not answered 202")
+            if (came := loaded.result(60).rate) < 0.98 * others:
+                raise VoidError(f"only {came:,.0f} events/s came from the load, not {others:,.0f}")
     free, cadenced = (quantiles(chain.from_iterable(site.took() for site in sites), n=100) for sites in (quiet, busy))
     said = (
         f"p50 {free[49]:.2f} s, p99 {free[98]:.2f} s ({sum(site.sender.sent for site in quiet)} events); "

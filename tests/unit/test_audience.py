@@ -1,4 +1,4 @@
-"""When the streams of a site get what: at most one event a second, the newest, and a heartbeat where nothing happens."""
+"""When the streams of a site get what: at most one event a second, the newest, a heartbeat where nothing happens."""
 
 from itertools import pairwise
 from typing import Any, cast
