@@ -1,16 +1,13 @@
-"""The HTTP server's side of every service: hot paths without a framework, all others through FastAPI.
+"""Requests of hot paths, the few that carry the load: no framework stands between them and their handlers.
 
-granian's RSGI carries 1.3 to 1.5 times the load of ASGI for the same handler (docs/architecture.md), so the few paths
-that carry the load are plain RSGI handlers, found in a dict by path or by a prefix; the rest goes over a small bridge
-to an ASGI application.
-RSGI: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
+A handler is a plain function that answers at once or later. It takes no task, no second look-up of a route and no thread;
+docs/performance.md says what that is worth. All other paths are FastAPI's (web.py).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Protocol
-
-from granian._granian import RSGIProtocolClosed as ProtocolClosed
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from shared import log, metrics
 from shared.errors import TruycapError, error_body
@@ -19,79 +16,134 @@ logger = log.get(__name__)
 
 Headers = list[tuple[str, str]]
 JSON: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-
-
-class RequestHeaders(Protocol):
-    def get(self, key: str, default: str | None = None) -> str | None: ...
-
-    def get_all(self, key: str) -> list[str]: ...
-
-    def items(self) -> list[tuple[str, str]]: ...
-
-    def __contains__(self, key: str) -> bool: ...
-
-
-class Scope(Protocol):
-    """What RSGI says of a request. client: `address:port`; path: percent-decoded."""
-
-    proto: str
-    http_version: str
-    server: str
-    client: str
-    scheme: str
-    method: str
-    path: str
-    query_string: str
-    authority: str | None
-
-    @property
-    def headers(self) -> RequestHeaders: ...
-
-
-class Stream(Protocol):
-    async def send_bytes(self, data: bytes) -> None: ...
-
-
-class Protocol_(Protocol):  # noqa: N801 - RSGI's own name is HTTPProtocol
-    """RSGI's way to read the body and to answer."""
-
-    async def __call__(self) -> bytes: ...
-
-    def __aiter__(self) -> Any: ...
-
-    async def client_disconnect(self) -> None: ...
-
-    def response_empty(self, status: int, headers: Headers) -> None: ...
-
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None: ...
-
-    def response_stream(self, status: int, headers: Headers) -> Stream: ...
-
-
-Handler = Callable[[Scope, Protocol_], Awaitable[int | None]]
-"""Answers a request and returns the status it answered with, None after a stream, whose time says nothing."""
-ASGI = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
-]
 ANY_ORIGIN = ("access-control-allow-origin", "*")
-UNKNOWN_ROUTE = "unknown"
 CLIENT_WENT_AWAY = 499
 """Nobody was there to be answered (nginx's number for it)."""
+MOST_BODY_BYTES = 65_536
+"""Of a request to a hot path that says nothing else."""
+Handler = Callable[["Request"], None]
+"""Answers a request, or has it answered later."""
+
+
+class Way(Protocol):
+    """The connection that a request came on."""
+
+    peer: str
+    headers: list[tuple[bytes, bytes]]
+
+    def write_answer(self, request: "Request", status: int, head: bytes, body: bytes) -> None: ...
+
+    def begin_stream(self, request: "Request", head: bytes) -> asyncio.Transport: ...
+
+
+class Request:
+    """A request of a hot path, and the way to answer it.
+
+    method, path (percent-decoded), query; headers: by name in small letters, of several lines of one name the last
+    (`lines` has all); client: `address:port`; body: None where it is larger than the route takes. then: called with the
+    status once it is answered, with None once it is a stream; gone: called when the client has gone away before the end.
+    """
+
+    def __init__(self, connection: Way, handler: Handler, route: str, method: str, path: str, query: str) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.lines = connection.headers
+        self.headers = dict(connection.headers)
+        self.client = connection.peer
+        self.body: bytes | None = b""
+        self.then: Callable[[int | None], None] | None = None
+        self.gone: Callable[[], None] | None = None
+        self._connection = connection
+        self._handler = handler
+        self._route = route
+        self._began = time.monotonic()
+        self._to_wait_for = 2  # the whole body, and the answers to the requests before it
+        # What uvicorn's protocol asks of a cycle.
+        self.keep_alive = True
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = _NOBODY_WAITS
+
+    def header(self, name: bytes) -> str:
+        """The value of a header, empty where there is none; bytes that are not ASCII as U+FFFD."""
+        return self.headers.get(name, b"").decode("ascii", "replace")
+
+    def one_less_to_wait_for(self) -> None:
+        """The body is there, or the answers before this one are written: with both it is handled."""
+        self._to_wait_for -= 1
+        if self._to_wait_for == 0 and not self.disconnected:
+            try:
+                self._handler(self)
+            except Exception as error:
+                self.fail(error)
+
+    def answer(self, status: int, head: bytes = b"", body: bytes = b"") -> None:
+        """Answer. head: header lines (see `header_lines`). Where the client has gone away nobody is answered."""
+        metrics.observe_request(
+            self._route, CLIENT_WENT_AWAY if self.disconnected else status, time.monotonic() - self._began
+        )
+        if self.then:
+            self.then(status)
+        if not self.disconnected:
+            self._connection.write_answer(self, status, head, body)
+
+    def refuse(self, error: TruycapError, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Answer an error in the one shape."""
+        self.answer(error.status, header_lines([*JSON, *headers, *error.headers.items()]), error.body())
+
+    def fail(self, error: Exception) -> None:
+        """Answer what ended a handler, and log it where nobody raised it on purpose."""
+        if isinstance(error, TruycapError):
+            self.refuse(error)
+            return
+        logger.error("request failed", route=self._route, exc_info=error)
+        self.answer(
+            500, header_lines(JSON), error_body("internal_error", "The server made a mistake; it is in its log.")
+        )
+
+    def stream(self, head: bytes) -> "asyncio.Transport | None":
+        """Answer with a body that ends with the connection: where to write it, None where the client has gone away."""
+        if self.then:
+            self.then(None)
+        return None if self.disconnected else self._connection.begin_stream(self, head)
+
+    def lost(self) -> None:
+        """The connection is closed."""
+        if self.gone:
+            self.gone()
+
+
+class _NobodyWaits:
+    """Stands where uvicorn's cycles have an event for an application that waits."""
+
+    def set(self) -> None: ...
+
+
+_NOBODY_WAITS = _NobodyWaits()
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Headers as they are sent."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1", "replace")
 
 
 class Routes:
     """The hot paths of a service.
 
-    exact: handlers by path; prefixed: handlers by (prefix, suffix) of a path, for paths with one variable part.
+    exact: handlers by path; prefixed: handlers by (prefix, suffix) of a path, for paths with one variable part;
+    most_body_bytes: the largest body that they take.
     """
 
     def __init__(
         self,
         exact: Mapping[str, Handler],
         prefixed: Iterable[tuple[str, str, Handler]] = (),
+        most_body_bytes: int = MOST_BODY_BYTES,
     ) -> None:
         self.exact = dict(exact)
         self.prefixed = tuple(prefixed)
+        self.most_body_bytes = most_body_bytes
 
     def find(self, path: str) -> tuple[str, Handler] | None:
         """The route template and handler of a path, None where the ASGI application has it."""
@@ -101,94 +153,3 @@ class Routes:
             if path.startswith(prefix) and path.endswith(suffix):
                 return f"{prefix}{{site}}{suffix}", handler
         return None
-
-
-class Server:
-    """The RSGI application: finds the handler, answers errors in the one shape, counts and times requests."""
-
-    def __init__(self, *routes: Routes, cold: ASGI) -> None:
-        """routes: the services' hot paths; cold: the ASGI application that has all other paths."""
-        self._routes = routes
-        self._cold = cold
-
-    async def __rsgi__(self, scope: Scope, proto: Protocol_) -> None:
-        started = asyncio.get_running_loop().time()
-        route = UNKNOWN_ROUTE
-        status: int | None
-        try:
-            if found := self._find(scope.path):
-                route, handler = found
-                status = await handler(scope, proto)
-            else:
-                status, route = await bridge(self._cold, scope, proto)
-        except Exception as error:
-            status = answer_failure(proto, route, error)
-        if status is not None:
-            metrics.observe_request(route, status, asyncio.get_running_loop().time() - started)
-
-    def _find(self, path: str) -> tuple[str, Handler] | None:
-        for routes in self._routes:
-            if found := routes.find(path):
-                return found
-        return None
-
-
-def answer_error(proto: Protocol_, error: TruycapError, headers: Iterable[tuple[str, str]] = ()) -> int:
-    """Answer an error in the one shape."""
-    proto.response_bytes(error.status, [*JSON, *headers, *error.headers.items()], error.body())
-    return error.status
-
-
-def answer_failure(proto: Protocol_, route: str, error: Exception) -> int:
-    """Answer what ended a handler, and log it where nobody raised it on purpose."""
-    if isinstance(error, TruycapError):
-        return answer_error(proto, error)
-    if isinstance(error, ProtocolClosed):
-        return CLIENT_WENT_AWAY
-    logger.error("request failed", route=route, exc_info=error)
-    proto.response_bytes(500, JSON, error_body("internal_error", "The server made a mistake; it is in its log."))
-    return 500
-
-
-async def bridge(app: ASGI, scope: Scope, proto: Protocol_) -> tuple[int, str]:
-    """Let an ASGI application answer an RSGI request; the status and the route's template.
-
-    For the cold paths alone: they take no bodies, and no answer of theirs is streamed.
-    """
-    host, _, port = scope.client.rpartition(":")
-    asgi_scope: dict[str, Any] = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": scope.http_version,
-        "method": "GET" if scope.method == "HEAD" else scope.method,
-        "scheme": scope.scheme,
-        "path": scope.path,
-        "raw_path": None,
-        "query_string": scope.query_string.encode(),
-        "root_path": "",
-        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
-        "client": (host, int(port)) if port.isdigit() else None,
-        "server": None,
-        "state": {},
-    }
-    start: dict[str, Any] = {}
-    body = bytearray()
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            start.update(message)
-        else:
-            body.extend(message.get("body", b""))
-
-    await app(asgi_scope, receive, send)
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-    if scope.path.startswith(("/v1/", "/w/")) and not any(name == ANY_ORIGIN[0] for name, _ in headers):
-        headers.append(ANY_ORIGIN)  # errors too: a page may read why
-    if scope.method == "HEAD":
-        proto.response_empty(start["status"], headers)
-    else:
-        proto.response_bytes(start["status"], headers, bytes(body))
-    return start["status"], getattr(asgi_scope.get("route"), "path", UNKNOWN_ROUTE)

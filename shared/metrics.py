@@ -89,6 +89,7 @@ STORE_BYTES = Gauge("truycap_store_bytes", "Bytes on disk by table, compressed."
 # Api
 
 LIVE_CLIENTS = Gauge("truycap_live_clients", "Open Server-Sent Events streams.", multiprocess_mode="livesum")
+LIVE_DROPPED = Counter("truycap_live_clients_dropped_total", "Streams ended because their client does not read.")
 LIVE_LIMIT = Gauge(
     "truycap_live_clients_limit",
     "How many Server-Sent Events streams may be open (TRUYCAP_LIVE_STREAMS).",

@@ -30,7 +30,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shared import log
 from shared.ending import TRACES_SECONDS, within
-from shared.http import Handler, Protocol_, Scope, answer_failure
+from shared.http import Handler, Request
 from shared.streams import GROUP, Entry, events_key
 
 TRACEPARENT = "traceparent"
@@ -81,23 +81,29 @@ def request(method: str, route: str, handler: Handler) -> Handler:
         return handler
     name, attributes = f"{method} {route}", {"http.request.method": method, "http.route": route}
 
-    async def traced(scope: Scope, proto: Protocol_) -> int | None:
-        if scope.method != method:
-            return await handler(scope, proto)
+    def traced(request: Request) -> None:
+        if request.method != method:
+            handler(request)
+            return
         span = tracer.start_span(name, Context(), SpanKind.SERVER, attributes)
         if not span.is_recording():
-            return await handler(scope, proto)
-        with _current(span):
-            try:
-                status = await handler(scope, proto)
-            except Exception as error:  # answered here, not by the server: what is logged of it has the trace_id
-                status = answer_failure(proto, route, error)
+            handler(request)
+            return
+
+        def answered(status: int | None) -> None:
             if status is not None:
                 span.set_attribute("http.response.status_code", status)
                 if status >= 500:
                     span.set_attribute("error.type", str(status))
                     span.set_status(StatusCode.ERROR)
-            return status
+            span.end()
+
+        request.then = answered
+        with _current(span, ends=False):
+            try:
+                handler(request)
+            except Exception as error:  # answered here, not by the server: what is logged of it has the trace_id
+                request.fail(error)
 
     return traced
 
@@ -173,15 +179,15 @@ def failed(span: Span, error: Exception) -> None:
 
 
 @contextmanager
-def _current(span: Span) -> Iterator[Span]:
-    """The span is that of all that is done meanwhile, and ends with it; log lines have its trace_id."""
+def _current(span: Span, *, ends: bool = True) -> Iterator[Span]:
+    """The span is that of all that is done meanwhile, and ends with it or later; log lines have its trace_id."""
     if not span.is_recording():
         with use_span(span):
             yield span
         return
     trace_id = format_trace_id(span.get_span_context().trace_id)
     with (
-        use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False),
+        use_span(span, end_on_exit=ends, record_exception=False, set_status_on_exception=False),
         log.about(trace_id=trace_id),
     ):
         try:

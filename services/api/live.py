@@ -3,18 +3,25 @@
 Format of the events: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
 
-from services.api.snapshots import Snapshots
+from services.api.snapshots import Snapshot, Snapshots
 from services.api.streams import Streams
 from shared import metrics
 from shared.errors import MethodNotAllowedError, TruycapError
-from shared.http import ANY_ORIGIN, JSON, Protocol_, Routes, Scope, answer_error
+from shared.http import ANY_ORIGIN, JSON, Request, Routes, header_lines
 from shared.sites import Site, Sites
 
 PREFIX = "/v1/sites/"
 COUNTS_CACHE = "public, max-age=1, stale-while-revalidate=30"
-_POLLED = "public, max-age=1"  # the block asks now and then where streams are cut off: never for the answer before
+_HEAD = header_lines([ANY_ORIGIN, ("cache-control", "public, max-age=1")])
+"""The block asks now and then where streams are cut off: never for the answer before."""
+_TYPE = header_lines(JSON[:1])
+_TOO_MANY = "No more live streams can be held open now; ask for /counts instead."
+
+Answer = Callable[[Request, Site, Snapshot], None]
 
 
 class NotPublicError(TruycapError):
@@ -51,40 +58,53 @@ class Live:
         metrics.LIVE_LIMIT.set(most)
         self._streams = Streams(snapshots, partial(public_site, sites))
         self.run = self._streams.run
+        self._readings: set[asyncio.Future[None]] = set()
 
     @property
     def routes(self) -> Routes:
         return Routes({}, [(PREFIX, "/counts", self.counts), (PREFIX, "/live", self.live)])
 
-    async def counts(self, scope: Scope, proto: Protocol_) -> int:
-        try:
-            site = self._site(scope, "/counts")
-            snapshot = await self._snapshots.counts(site)
-        except TruycapError as error:
-            return answer_error(proto, error, [ANY_ORIGIN])
-        headers = [ANY_ORIGIN, ("cache-control", _POLLED), ("etag", snapshot.etag)]
-        if snapshot.etag in (scope.headers.get("if-none-match") or ""):
-            proto.response_empty(304, headers)
-            return 304
-        proto.response_bytes(200, [*headers, JSON[0]], snapshot.body)
-        return 200
+    def counts(self, request: Request) -> None:
+        self._with_snapshot(request, "/counts", self._answer)
 
-    async def live(self, scope: Scope, proto: Protocol_) -> int | None:
-        """Opens a stream, which stays open after the handler has returned."""
-        try:
-            site = self._site(scope, "/live")
-            if self._streams.number >= self._most:
-                raise TooManyStreamsError("No more live streams can be held open now; ask for /counts instead.")
-            await self._streams.open(site, proto)
-        except TruycapError as error:
-            return answer_error(proto, error, [ANY_ORIGIN])
-        return None
+    def live(self, request: Request) -> None:
+        """Opens a stream."""
+        if self._streams.number >= self._most:
+            request.refuse(TooManyStreamsError(_TOO_MANY), [ANY_ORIGIN])
+        else:
+            self._with_snapshot(request, "/live", self._streams.open)
 
     async def close(self) -> None:
         """End all streams, for a server waits for them when it stops."""
         self._streams.close()
 
-    def _site(self, scope: Scope, suffix: str) -> Site:
-        if scope.method not in {"GET", "HEAD"}:
-            raise MethodNotAllowedError("Use GET.", "GET, HEAD")
-        return public_site(self._sites, scope.path[len(PREFIX) : -len(suffix)])
+    def _with_snapshot(self, request: Request, suffix: str, then: Answer) -> None:
+        try:
+            if request.method not in {"GET", "HEAD"}:
+                raise MethodNotAllowedError("Use GET.", "GET, HEAD")
+            site = public_site(self._sites, request.path[len(PREFIX) : -len(suffix)])
+        except TruycapError as error:
+            request.refuse(error, [ANY_ORIGIN])
+            return
+        if snapshot := self._snapshots.latest(site):
+            then(request, site, snapshot)
+        else:
+            reading = asyncio.ensure_future(self._first(request, site, then))
+            self._readings.add(reading)
+            reading.add_done_callback(self._readings.discard)
+
+    async def _first(self, request: Request, site: Site, then: Answer) -> None:
+        try:
+            then(request, site, await self._snapshots.counts(site))
+        except TruycapError as error:
+            request.refuse(error, [ANY_ORIGIN])
+        except Exception as error:
+            request.fail(error)
+
+    @staticmethod
+    def _answer(request: Request, _site: Site, snapshot: Snapshot) -> None:
+        etag = snapshot.etag.encode()
+        if etag in request.headers.get(b"if-none-match", b""):
+            request.answer(304, b"%betag: %b\r\n" % (_HEAD, etag))
+        else:
+            request.answer(200, b"%b%betag: %b\r\n" % (_HEAD, _TYPE, etag), snapshot.body)

@@ -10,12 +10,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from granian._granian import RSGIProtocolClosed as ProtocolClosed
-
 from services.api.snapshots import Snapshot, Snapshots
 from shared import metrics
 from shared.errors import TruycapError
-from shared.http import ANY_ORIGIN, Headers, Protocol_, Stream
+from shared.http import ANY_ORIGIN, Request, header_lines
 from shared.sites import Site
 
 SECONDS_BETWEEN = 1.0
@@ -29,22 +27,25 @@ TICK_SECONDS = 0.025
 _AT_ONCE = 50
 """So many are served in one go, in which no request is answered: less than a millisecond."""
 _HEARTBEAT = b": still here\n\n"
-_HEADERS: Headers = [
-    ("content-type", "text/event-stream; charset=utf-8"),
-    ("cache-control", "no-store"),
-    ("x-accel-buffering", "no"),
-    ANY_ORIGIN,
-]
+_HEAD = header_lines(
+    [
+        ("content-type", "text/event-stream; charset=utf-8"),
+        ("cache-control", "no-store"),
+        ("x-accel-buffering", "no"),
+        ANY_ORIGIN,
+    ]
+)
+MOST_UNREAD_BYTES = 32_768
+"""So much may wait in this process for a client that does not read, beside what the system keeps."""
 
 
 class Reader:
     """An open stream. edition: the last it had; free_at: when it may have the next; ends_at: when it ends."""
 
-    __slots__ = ("edition", "ends_at", "free_at", "gone", "stream")
+    __slots__ = ("edition", "ends_at", "free_at", "stream")
 
-    def __init__(self, stream: Stream, gone: "asyncio.Future[None]", now: float) -> None:
+    def __init__(self, stream: asyncio.WriteTransport, now: float) -> None:
         self.stream = stream
-        self.gone = gone
         self.edition = 0
         self.free_at = now
         self.ends_at = now + LIFETIME_SECONDS
@@ -105,22 +106,23 @@ class Streams:
         self.number = 0
         """How many are open."""
 
-    async def open(self, site: Site, proto: Protocol_) -> None:
+    def open(self, request: Request, site: Site, snapshot: Snapshot) -> None:
         """Answer a request with a stream of the site, and its first event at once."""
-        snapshot = await self._snapshots.counts(site)
         now = time.monotonic()
-        stream = proto.response_stream(200, _HEADERS)
-        if self._closed:
+        if (stream := request.stream(_HEAD)) is None:
+            return
+        if self._closed or request.method == "HEAD":
+            stream.close()
             return
         audience = self._audiences.setdefault(site.id, Audience())
         audience.tell(snapshot, now)
-        reader = Reader(stream, asyncio.ensure_future(proto.client_disconnect()), now)
-        reader.gone.add_done_callback(lambda _: self._end(audience, reader))
+        reader = Reader(stream, now)
+        request.gone = lambda: self._end(audience, reader)
         audience.readers[reader] = None
         self.number += 1
         metrics.LIVE_CLIENTS.inc()
         audience.had(reader, now)
-        await self._send(audience, reader, audience.event)
+        self._send(audience, reader, audience.event)
 
     async def run(self) -> None:
         """Serve all streams, for ever."""
@@ -149,26 +151,25 @@ class Streams:
             if reader.ends_at <= now:
                 self._end(audience, reader)
             else:
-                await self._send(audience, reader, data)
+                self._send(audience, reader, data)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def _send(self, audience: Audience, reader: Reader, data: bytes) -> None:
-        try:
-            await reader.stream.send_bytes(data)
-        except ProtocolClosed:
+    def _send(self, audience: Audience, reader: Reader, data: bytes) -> None:
+        if reader.stream.get_write_buffer_size() > MOST_UNREAD_BYTES:
+            metrics.LIVE_DROPPED.inc()
             self._end(audience, reader)
+        else:
+            reader.stream.write(data)
 
     def _end_all(self, audience: Audience) -> None:
         for reader in list(audience.readers):
             self._end(audience, reader)
 
     def _end(self, audience: Audience, reader: Reader) -> None:
-        """Let go of a stream: that ends it. Of one that has ended, nothing."""
+        """End a stream; of one that has ended, nothing."""
         if reader in audience.readers:
             del audience.readers[reader]
-            reader.gone.cancel()
-            # granian's future keeps its callback, and with it the reader, in a circle that Python does not see.
-            del reader.gone, reader.stream
             self.number -= 1
             metrics.LIVE_CLIENTS.dec()
+            reader.stream.close()

@@ -3,9 +3,9 @@
 from services.api.app import Api
 from services.commands.workers import as_worker
 from services.ingest.docs import openapi
-from shared.http import Server
 from shared.running import running
 from shared.serve import serve
+from shared.server import Server
 from shared.settings import Settings
 from shared.web import create_web
 

@@ -1,9 +1,9 @@
 """`truycap counter`: the counter service alone, against real servers; health and metrics on its port."""
 
 from services.counter.app import Counter
-from shared.http import Server
 from shared.running import running
 from shared.serve import serve
+from shared.server import Server
 from shared.settings import Settings
 from shared.web import create_web
 

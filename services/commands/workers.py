@@ -12,7 +12,7 @@ from typing import Any
 from shared import exposition, log
 from shared.ending import LAST_SECONDS, STOP_SIGNALS
 from shared.errors import SaidError, SetupError
-from shared.serve import check_port
+from shared.server import check_port
 
 WORKER_OF = "--worker-of"
 """The option that tells a process that it is one of several, and the id of the process that started it."""

@@ -15,10 +15,10 @@ from services.stores import DEMO, embedded_settings, embedded_sites
 from shared import log
 from shared.clickhouse import ClickHouse
 from shared.ending import LAST_SECONDS, within
-from shared.http import Server
 from shared.running import running
 from shared.schema import Migration, migrate
-from shared.serve import check_port, serve
+from shared.serve import serve
+from shared.server import Server, check_port
 from shared.web import create_web
 
 logger = log.get(__name__)

@@ -1,9 +1,9 @@
-"""The paths on which events arrive, POST /v1/events and GET /v1/pixel.gif: plain RSGI, for they carry the load."""
+"""The paths on which events arrive, POST /v1/events and GET /v1/pixel.gif: without a framework, for they carry the load."""
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address, ip_network
 from itertools import groupby
 from operator import attrgetter
@@ -14,19 +14,19 @@ import msgspec
 from iptocc import country_code
 
 from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
-from services.ingest.pipeline import Pipeline, Request
+from services.ingest.pipeline import Pipeline, Sender
 from services.ingest.publish import Publisher
 from services.ingest.remembered import Remembered
 from shared import metrics, tracing
 from shared.errors import MethodNotAllowedError, SetupError, TruycapError
 from shared.events import MAX_AGENT, PageView, StreamEvent
-from shared.http import JSON, Headers, Protocol_, RequestHeaders, Routes, Scope, answer_error
+from shared.http import JSON, Headers, Request, Routes, header_lines
 from shared.sites import Sites
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one pixel."""
 UNREADABLE_AGENT = "(not ASCII)"
-_PIXEL_HEADERS: Headers = [("content-type", "image/gif"), ("cache-control", "no-store")]
+_PIXEL_HEADERS = header_lines([("content-type", "image/gif"), ("cache-control", "no-store")])
 _ONE_ACCEPTED = b'{"accepted":1}'
 countries = Remembered(lambda address: country_code(address) or "")
 """ISO 3166-1 alpha-2 by address, empty where unknown."""
@@ -64,35 +64,38 @@ class Collect:
     @property
     def routes(self) -> Routes:
         handlers = (("POST", "/v1/events", self.events), ("GET", "/v1/pixel.gif", self.pixel))
-        return Routes({path: tracing.request(method, path, handler) for method, path, handler in handlers})
+        traced = {path: tracing.request(method, path, handler) for method, path, handler in handlers}
+        return Routes(traced, most_body_bytes=self._max_body_bytes)
 
-    async def events(self, scope: Scope, proto: Protocol_) -> int:
-        """202 once the XADD that holds the events has returned."""
-        headers = scope.headers
-        origin = headers.get("origin") or ""
+    def events(self, request: Request) -> None:
+        """202 once the commit that holds the events has returned."""
+        origin = request.header(b"origin")
         try:
-            if scope.method != "POST":
-                if scope.method == "OPTIONS":
-                    proto.response_empty(204, [*_cors(origin), *_PREFLIGHT])
-                    return 204
+            if request.method != "POST":
+                if request.method == "OPTIONS":
+                    request.answer(204, header_lines([*_cors(origin), *_PREFLIGHT]))
+                    return
                 raise MethodNotAllowedError("Send events with POST.", "POST, OPTIONS")
-            body = await self._body(headers, proto)
-            events = self._pipeline.from_body(body, self._request(scope, headers, origin))
-            await self._publish(events)
+            if request.body is None:
+                raise TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
+            events = self._pipeline.from_body(request.body, self._sender(request, origin))
+            self._publish(events).add_done_callback(partial(self._answer, request, origin, len(events)))
         except TruycapError as error:
-            return self._refuse(proto, error, _cors(origin))
-        accepted = _ONE_ACCEPTED if len(events) == 1 else b'{"accepted":%d}' % len(events)
-        proto.response_bytes(202, _accepted_headers(origin), accepted)
-        return 202
+            self._refuse(request, error, _cors(origin))
 
-    async def pixel(self, scope: Scope, proto: Protocol_) -> int:
+    def _answer(self, request: Request, origin: str, events: int, published: "asyncio.Future[None]") -> None:
+        if error := published.exception():
+            self._refuse(request, error, _cors(origin))
+            return
+        request.answer(202, _accepted[origin], _ONE_ACCEPTED if events == 1 else b'{"accepted":%d}' % events)
+
+    def pixel(self, request: Request) -> None:
         """A page view for pages without JavaScript: ?site=&url=, the url from the Referer where it is not given."""
-        headers = scope.headers
         try:
-            if scope.method != "GET":
+            if request.method != "GET":
                 raise MethodNotAllowedError("The pixel is an image: use GET.", "GET")
-            query = parse_qs(scope.query_string)
-            referer = headers.get("referer") or ""
+            query = parse_qs(request.query)
+            referer = request.header(b"referer")
             view = msgspec.convert(
                 {
                     "type": "pageview",
@@ -102,19 +105,27 @@ class Collect:
                 },
                 PageView,
             )
-            await self._publish(self._pipeline.from_events([view], self._request(scope, headers, referer)))
+            events = self._pipeline.from_events([view], self._sender(request, referer))
+            self._publish(events).add_done_callback(partial(self._show, request))
         except msgspec.ValidationError:
-            return self._refuse(proto, InvalidError("Write /v1/pixel.gif?site=ID&url=ADDRESS-OF-THE-PAGE."))
+            self._refuse(request, InvalidError("Write /v1/pixel.gif?site=ID&url=ADDRESS-OF-THE-PAGE."))
         except TruycapError as error:
-            return self._refuse(proto, error)
-        proto.response_bytes(200, _PIXEL_HEADERS, PIXEL)
-        return 200
+            self._refuse(request, error)
 
-    def _refuse(self, proto: Protocol_, error: TruycapError, headers: Headers | None = None) -> int:
-        metrics.REFUSED.labels(error.code).inc()
-        return answer_error(proto, error, headers or ())
+    def _show(self, request: Request, published: "asyncio.Future[None]") -> None:
+        if error := published.exception():
+            self._refuse(request, error)
+        else:
+            request.answer(200, _PIXEL_HEADERS, PIXEL)
 
-    def _publish(self, events: list[StreamEvent]) -> Awaitable[None]:
+    def _refuse(self, request: Request, error: BaseException, headers: Headers | None = None) -> None:
+        if isinstance(error, TruycapError):
+            metrics.REFUSED.labels(error.code).inc()
+            request.refuse(error, headers or ())
+        else:
+            raise error
+
+    def _publish(self, events: list[StreamEvent]) -> "asyncio.Future[None]":
         """Done when all events are on disk."""
         shard = self._sites.shard
         if len(events) == 1:
@@ -122,61 +133,34 @@ class Collect:
         by_shard: dict[int, list[StreamEvent]] = {}
         for site, part in groupby(events, _site):
             by_shard.setdefault(shard(site), []).extend(part)
-        return _all([self._publishers[number].publish(those) for number, those in by_shard.items()])
+        published = [self._publishers[number].publish(those) for number, those in by_shard.items()]
+        return published[0] if len(published) == 1 else asyncio.ensure_future(_all(published))
 
-    async def _body(self, headers: RequestHeaders, proto: Protocol_) -> bytes:
-        length = headers.get("content-length")
-        if length and length.isdigit():
-            if int(length) > self._max_body_bytes:
-                raise self._too_large()
-            return await proto()
-        body = b""
-        async for chunk in proto:
-            body += chunk
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
-        return body
-
-    def _too_large(self) -> TooLargeError:
-        return TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
-
-    def _request(self, scope: Scope, headers: RequestHeaders, origin: str) -> Request:
+    def _sender(self, request: Request, origin: str) -> Sender:
+        headers = request.headers
         # A proxy may append a line of its own to the lines that a client made up.
-        address = self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for")))
-        return Request(
+        forwarded = [value for name, value in request.lines if name == b"x-forwarded-for"]
+        address = self._addresses.of(request.client, b",".join(forwarded).decode("ascii", "replace"))
+        return Sender(
             origin=origin,
-            agent=_agent(headers)[:MAX_AGENT],
+            agent=_agent(headers.get(b"user-agent", b"")),
             address=address,
             country=countries[address],
-            private=headers.get("sec-gpc") == "1" or headers.get("dnt") == "1",
+            private=headers.get(b"sec-gpc") == b"1" or headers.get(b"dnt") == b"1",
             time=self._now_ms(),
         )
 
 
-async def _all(published: list[asyncio.Future[None]]) -> None:
+async def _all(published: list["asyncio.Future[None]"]) -> None:
     """Waits for all of them, also where one fails: who sends the request again must not overtake the rest of it."""
-    for failed in [error for done in published if (error := await _outcome(done))]:
+    done = await asyncio.gather(*published, return_exceptions=True)
+    for failed in filter(None, done):
         raise failed
 
 
-async def _outcome(done: asyncio.Future[None]) -> TruycapError | None:
-    try:
-        await done
-    except TruycapError as error:
-        return error
-    return None
-
-
-def _agent(headers: RequestHeaders) -> str:
-    agent = headers.get("user-agent")
-    if agent is None:  # granian shows no header's value that is not ASCII; without one it would be a bot's
-        return UNREADABLE_AGENT if "user-agent" in headers else ""
-    return agent
-
-
-@lru_cache(maxsize=1024)
-def _accepted_headers(origin: str) -> Headers:
-    return [*JSON, *_cors(origin)]
+def _agent(header: bytes) -> str:
+    """The user agent, as much of it as is kept; what is not ASCII is no nameless bot's."""
+    return header.decode("ascii")[:MAX_AGENT] if header.isascii() else UNREADABLE_AGENT
 
 
 def _cors(origin: str) -> Headers:
@@ -188,6 +172,9 @@ def _cors(origin: str) -> Headers:
         ("access-control-expose-headers", "retry-after"),
         ("vary", "origin"),
     ]
+
+
+_accepted = Remembered(lambda origin: header_lines([*JSON, *_cors(origin)]))
 
 
 class Addresses:

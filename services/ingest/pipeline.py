@@ -41,8 +41,8 @@ _YES = (True, "true")
 _LIVE, _PAGEVIEW, _RATING, _PING, _LEAVE = Source.LIVE, Kind.PAGEVIEW, Kind.RATING, Kind.PING, Kind.LEAVE
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """What the steps need to know of a request.
+class Sender(msgspec.Struct, frozen=True, gc=False):
+    """What the steps need to know of a sender.
 
     origin: the Origin header (the pixel's Referer), empty where there is none; agent: as much of it as is kept;
     address: the client's; country: the address's; private: Do Not Track or Global Privacy Control is set; time: when it
@@ -86,30 +86,30 @@ class Pipeline:
         self._sites = sites
         self._limit = limit
         self._salt = salt
-        self._record: dict[type[Event], Callable[[Any, Site, Request], StreamEvent]] = {
+        self._record: dict[type[Event], Callable[[Any, Site, Sender], StreamEvent]] = {
             PageView: self._page_view,
             Rating: self._rating,
             Ping: self._presence,
             Leave: self._presence,
         }
 
-    def from_body(self, body: bytes, request: Request) -> list[StreamEvent]:
+    def from_body(self, body: bytes, sender: Sender) -> list[StreamEvent]:
         """The events of a POST body, one or an array."""
-        return self.from_events(decode(body), request)
+        return self.from_events(decode(body), sender)
 
-    def from_events(self, events: list[Event], request: Request) -> list[StreamEvent]:
+    def from_events(self, events: list[Event], sender: Sender) -> list[StreamEvent]:
         """The events for the stream, in the same order."""
-        self._limit(request.address, len(events), request.time)
+        self._limit(sender.address, len(events), sender.time)
         recorded = []
         site: Site | None = None
         for event in events:
             if site is None or event.site != site.id:  # most arrays are of one site
                 site = self._sites.find(event.site)
-                check_origin(site, request.origin)
-            recorded.append(self._record[type(event)](event, site, request))
+                check_origin(site, sender.origin)
+            recorded.append(self._record[type(event)](event, site, sender))
         return recorded
 
-    def _page_view(self, event: PageView, site: Site, request: Request) -> StreamEvent:
+    def _page_view(self, event: PageView, site: Site, sender: Sender) -> StreamEvent:
         page = pages[event.url]
         if not site.allows(page.host):
             raise _not_of(site, page)
@@ -118,33 +118,33 @@ class Pipeline:
             kind=_PAGEVIEW,
             source=_LIVE,
             site=event.site,
-            time=request.time,
+            time=sender.time,
             id=event.id.bytes,
-            visitor=self._visitor(event.site, event.visitor, request),
+            visitor=self._visitor(event.site, event.visitor, sender),
             item=page.item,
             member=event.member in _YES,
             attempt=event.attempt,
             referrer="" if referrer == page.host or site.owns(referrer) else referrer,
             title=event.title[:MAX_TITLE],
-            agent=request.agent,
-            country=request.country,
+            agent=sender.agent,
+            country=sender.country,
         )
 
-    def _rating(self, event: Rating, site: Site, request: Request) -> StreamEvent:
+    def _rating(self, event: Rating, site: Site, sender: Sender) -> StreamEvent:
         return StreamEvent(
             kind=_RATING,
             source=_LIVE,
             site=event.site,
-            time=request.time,
+            time=sender.time,
             id=event.id.bytes,
-            visitor=self._visitor(event.site, event.voter or event.visitor, request),
+            visitor=self._visitor(event.site, event.voter or event.visitor, sender),
             item=items[event.item],
             attempt=event.attempt,
             score=event.score,
-            agent=request.agent,
+            agent=sender.agent,
         )
 
-    def _presence(self, event: Ping | Leave, site: Site, request: Request) -> StreamEvent:
+    def _presence(self, event: Ping | Leave, site: Site, sender: Sender) -> StreamEvent:
         page = pages[event.url]
         if not site.allows(page.host):
             raise _not_of(site, page)
@@ -152,18 +152,18 @@ class Pipeline:
             kind=_PING if isinstance(event, Ping) else _LEAVE,
             source=_LIVE,
             site=event.site,
-            time=request.time,
+            time=sender.time,
             id=b"",
-            visitor=self._visitor(event.site, event.visitor, request),
+            visitor=self._visitor(event.site, event.visitor, sender),
             item=page.item,
             member=event.member in _YES,
-            agent=request.agent,
+            agent=sender.agent,
         )
 
-    def _visitor(self, site: str, tracker_id: str, request: Request) -> int:
-        if tracker_id and not request.private:
+    def _visitor(self, site: str, tracker_id: str, sender: Sender) -> int:
+        if tracker_id and not sender.private:
             return from_tracker(site, tracker_id)
-        return from_address(self._salt(request.time), site, request.address, request.agent)
+        return from_address(self._salt(sender.time), site, sender.address, sender.agent)
 
 
 @lru_cache(maxsize=16384)

@@ -13,7 +13,7 @@ from services.ingest.app import Ingest
 from services.ingest.docs import openapi
 from shared.clock import wall_clock_ms
 from shared.events import StreamEvent
-from shared.http import Server
+from shared.server import Server
 from shared.settings import Settings
 from shared.sites import Site, Sites
 from shared.streams import Entry, EntryId, append, decode_entry, events_key

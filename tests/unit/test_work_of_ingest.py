@@ -13,7 +13,7 @@ import uvloop
 from services.ingest.collect import Addresses, Collect
 from services.ingest.pipeline import Pipeline, RateLimit
 from services.ingest.publish import Publisher
-from shared.http import Server
+from shared.server import Server
 from shared.sites import Site, Sites
 from tests.bench.traffic import HOST, body, page_views
 from tests.support.batches import NOW
