@@ -1,131 +1,195 @@
-"""A client's connection: uvicorn's protocol on httptools, with a way of its own for the requests of hot paths.
+"""A client's connection: HTTP/1.1, parsed by httptools (llhttp, Node's parser).
 
-uvicorn takes a protocol class (its option `http`); this one is its own but for what is said here. A `Request` stands where
-uvicorn has a cycle, so that keeping alive, pipelining and closing are uvicorn's.
+Requests are answered in their order; a client that sends the next before it has its answer waits. What is bounded here:
+the bytes of a request's head, those of its body, and (server.py) the time in which a request must have come.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterable
-from typing import Any
-from urllib.parse import unquote
+from http import HTTPStatus
+from typing import Protocol
 
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
+import httptools
 
 from shared.http import Handler, Request, Routes
 
 MOST_HEAD_BYTES = 131_072
 """Of the request line and the headers; a URL may have 32 KB, and a Referer the same again."""
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_BODILESS = frozenset((204, 304))
 
 
-class Connection(HttpToolsProtocol):
-    """routes: the services' hot paths."""
+class Host(Protocol):
+    """The server that a connection belongs to. general_lines: of every answer; cold: has what no route has."""
 
-    def __init__(self, routes: Iterable[Routes], config: Config, state: ServerState) -> None:
-        super().__init__(config, state, {})
-        self._routes = routes
-        self._request: Request | None = None
-        self._room = 0
+    routes: Iterable[Routes]
+    cold: Handler
+    general_lines: bytes
+    connections: "set[Connection]"
+
+
+class Connection(asyncio.Protocol):
+    """One client. due_since: since when the rest of a request is waited for, None while it is the server's turn.
+
+    idle: between two requests, and since then.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parser = httptools.HttpRequestParser(self)
+        self._requests: deque[Request] = deque()
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
-        self.peer = ""
-        self.silent_since: float | None = None
-        """Since when the whole of a request is waited for, None where it is not the client's turn."""
+        self._client = ""
+        self.transport: asyncio.Transport
+        self.due_since: float | None = time.monotonic()
+        self.idle = True
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.peer = f"{self.client[0]}:{self.client[1]}" if self.client else ""
-        self.silent_since = time.monotonic()
+    # What the event loop calls.
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if isinstance(self.cycle, Request) and not self.cycle.response_complete:
-            self.cycle.lost()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream socket
+        self.transport = transport
+        self._host.connections.add(self)
+        if peer := transport.get_extra_info("peername"):
+            self._client = f"{peer[0]}:{peer[1]}"
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._host.connections.discard(self)
+        for request in self._requests:
+            request.lost = True
+            if request.gone:
+                request.gone()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._head_bytes >= 0:  # its headers are not complete
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # to no other protocol: the request is answered as any other
+        except httptools.HttpParserError:
+            self._end("400 Bad Request")
+            return
+        if self._head_bytes >= 0:  # the head is not complete
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
-                self.transport.close()
+                self._end("431 Request Header Fields Too Large")
+
+    # What the parser calls.
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self._url = b""
+        self._headers = {}
         self._head_bytes = 0
-        self.silent_since = time.monotonic()
+        self.idle = False
+        self.due_since = time.monotonic()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        before = self._headers.get(name)
+        self._headers[name] = value if before is None else b"%b,%b" % (before, value)
 
     def on_headers_complete(self) -> None:
-        self._request = None
         self._head_bytes = -1
-        raw_path, _, query = self.url.partition(b"?")
-        path = raw_path.decode("ascii", "replace")
-        if "%" in path:
-            path = unquote(path)
-        for routes in self._routes:
-            if found := routes.find(path):
-                self._begin(routes, *found, path, query.decode("ascii", "replace"))
-                return
-        super().on_headers_complete()
-
-    def _begin(self, routes: Routes, route: str, handler: Handler, path: str, query: str) -> None:
-        request = Request(self, handler, route, self.parser.get_method().decode("ascii"), path, query)
-        request.keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        before, self.cycle, self._request = self.cycle, request, request  # type: ignore[assignment]
-        self._room = routes.most_body_bytes
-        if self.expect_100_continue:
+        parser = self._parser
+        request = Request(self, parser.get_method().decode("ascii"), self._url, self._headers, self._client)
+        request.keep_alive = (
+            parser.get_http_version() == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
+        )
+        self._requests.append(request)
+        if len(self._requests) > 1:
+            self.transport.pause_reading()
+        self._find(request)
+        if int(self._headers.get(b"content-length", 0)) > request.room:
+            self._too_large(request)
+        elif b"expect" in self._headers:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if before is None or before.response_complete:
-            request.one_less_to_wait_for()
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((request, self.app))  # type: ignore[arg-type]
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if isinstance(cycle, Request):
-            cycle.one_less_to_wait_for()
-        else:
-            super()._start_asgi_task(cycle, app)
+    def _find(self, request: Request) -> None:
+        path = self._url.partition(b"?")[0]
+        for routes in self._host.routes:
+            if found := routes.find(path):
+                request.route, request.handler = found
+                request.room = routes.most_body_bytes
+                return
+        request.handler = self._host.cold
 
     def on_body(self, body: bytes) -> None:
-        if (request := self._request) is None:
-            super().on_body(body)
-        elif request.body is not None:
-            self._room -= len(body)
-            if self._room >= 0:
-                request.body += body
+        if self._requests and (request := self._requests[-1]).body is not None:
+            request.room -= len(body)
+            if request.room < 0:
+                self._too_large(request)
             else:
-                request.body = None
-                request.keep_alive = False  # what else comes is not read
-                request.one_less_to_wait_for()
+                request.body += body
 
     def on_message_complete(self) -> None:
-        self.silent_since = None
-        if (request := self._request) is None:
-            super().on_message_complete()
-        elif request.body is not None:
-            request.one_less_to_wait_for()
+        self.due_since = None
+        request = self._requests[-1] if self._requests else None
+        if request is None or request.body is None:  # it was answered before its end, as too large
+            self.transport.close()
+            return
+        request.complete = True
+        if request is self._requests[0]:
+            request.handle()
+
+    def _too_large(self, request: Request) -> None:
+        request.body = None
+        request.keep_alive = False
+        if request is self._requests[0]:
+            request.handle()
+
+    # What a request calls.
 
     def write_answer(self, request: Request, status: int, head: bytes, body: bytes) -> None:
-        """Write a whole answer; then the connection is for the next request."""
-        parts = [STATUS_LINE[status], head, self._general_lines]
-        if status not in (204, 304):
+        """Write a whole answer; then it is the next request's turn."""
+        parts = [_STATUS_LINES[status], head, self._host.general_lines]
+        if status not in _BODILESS:
             parts.append(b"content-length: %d\r\n" % len(body))
         if not request.keep_alive:
             parts.append(b"connection: close\r\n")
-        parts += (b"\r\n", b"" if request.method == "HEAD" else body)
+        parts.append(b"\r\n")
+        if request.method != "HEAD":
+            parts.append(body)
         self.transport.write(b"".join(parts))
-        request.response_complete = True
+        self._requests.popleft()
         if not request.keep_alive:
-            self.transport.close()
-        self.on_response_complete()
+            if request.complete:  # else the client could not read why
+                self.transport.close()
+        elif self._requests:
+            self._next()
+        else:
+            self.idle = True
+            self.due_since = time.monotonic()
 
-    def begin_stream(self, request: Request, head: bytes) -> asyncio.Transport:
-        """Write the beginning of an answer whose end is that of the connection."""
+    def begin_stream(self, request: Request, head: bytes) -> asyncio.WriteTransport:
+        """Write the beginning of an answer that ends with the connection."""
         request.keep_alive = False
-        self.transport.write(b"".join((STATUS_LINE[200], head, self._general_lines, b"connection: close\r\n\r\n")))
+        request.headers = self._headers = {}  # it may stay long
+        self.transport.write(
+            b"".join((_STATUS_LINES[200], head, self._host.general_lines, b"connection: close\r\n\r\n"))
+        )
         return self.transport
 
-    @property
-    def _general_lines(self) -> bytes:
-        return b"".join(b"%b: %b\r\n" % line for line in self.server_state.default_headers)
+    def _next(self) -> None:
+        if len(self._requests) == 1:
+            self.transport.resume_reading()
+        request = self._requests[0]
+        if request.complete or request.body is None:
+            request.handle()
+
+    def finish(self) -> None:
+        """Close after the answers to what has come, at once where nothing has."""
+        for request in self._requests:
+            request.keep_alive = False
+        if not self._requests:
+            self.transport.close()
+
+    def _end(self, status: str) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+            self.transport.close()

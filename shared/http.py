@@ -1,7 +1,7 @@
-"""Requests of hot paths, the few that carry the load: no framework stands between them and their handlers.
+"""Requests as the services' handlers see them, and the ways to answer them.
 
-A handler is a plain function that answers at once or later. It takes no task, no second look-up of a route and no thread;
-docs/performance.md says what that is worth. All other paths are FastAPI's (web.py).
+A handler of a hot path, one of the few that carry the load, is a plain function that answers at once or later: it takes no
+task, no second look-up of a route and no thread. docs/performance.md says what that is worth.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ ANY_ORIGIN = ("access-control-allow-origin", "*")
 CLIENT_WENT_AWAY = 499
 """Nobody was there to be answered (nginx's number for it)."""
 MOST_BODY_BYTES = 65_536
-"""Of a request to a hot path that says nothing else."""
+"""Of a request to a path that says nothing else."""
+
 Handler = Callable[["Request"], None]
 """Answers a request, or has it answered later."""
 
@@ -28,65 +29,80 @@ Handler = Callable[["Request"], None]
 class Way(Protocol):
     """The connection that a request came on."""
 
-    peer: str
-    headers: list[tuple[bytes, bytes]]
-
     def write_answer(self, request: "Request", status: int, head: bytes, body: bytes) -> None: ...
 
-    def begin_stream(self, request: "Request", head: bytes) -> asyncio.Transport: ...
+    def begin_stream(self, request: "Request", head: bytes) -> asyncio.WriteTransport: ...
 
 
 class Request:
-    """A request of a hot path, and the way to answer it.
+    """A request, and the way to answer it.
 
-    method, path (percent-decoded), query; headers: by name in small letters, of several lines of one name the last
-    (`lines` has all); client: `address:port`; body: None where it is larger than the route takes. then: called with the
-    status once it is answered, with None once it is a stream; gone: called when the client has gone away before the end.
+    method; target: as it was sent, with the query; headers: by name in small letters, the values of several lines of one
+    name with commas between them; client: `address:port`; body: None where it is larger than the route takes. then:
+    called with the status once it is answered, with None once it is a stream; gone: called when the connection is closed
+    before the end.
     """
 
-    def __init__(self, connection: Way, handler: Handler, route: str, method: str, path: str, query: str) -> None:
+    __slots__ = (
+        "_began",
+        "_way",
+        "body",
+        "client",
+        "complete",
+        "gone",
+        "handler",
+        "headers",
+        "keep_alive",
+        "lost",
+        "method",
+        "room",
+        "route",
+        "target",
+        "then",
+    )
+
+    def __init__(self, way: Way, method: str, target: bytes, headers: dict[bytes, bytes], client: str) -> None:
         self.method = method
-        self.path = path
-        self.query = query
-        self.lines = connection.headers
-        self.headers = dict(connection.headers)
-        self.client = connection.peer
+        self.target = target
+        self.headers = headers
+        self.client = client
         self.body: bytes | None = b""
         self.then: Callable[[int | None], None] | None = None
         self.gone: Callable[[], None] | None = None
-        self._connection = connection
-        self._handler = handler
-        self._route = route
+        self._way = way
         self._began = time.monotonic()
-        self._to_wait_for = 2  # the whole body, and the answers to the requests before it
-        # What uvicorn's protocol asks of a cycle.
+        # The connection's own notes.
+        self.route = ""
+        self.handler: Handler = Request.unhandled
+        self.room = MOST_BODY_BYTES
         self.keep_alive = True
-        self.disconnected = False
-        self.response_complete = False
-        self.message_event = _NOBODY_WAITS
+        self.complete = False
+        self.lost = False
 
     def header(self, name: bytes) -> str:
         """The value of a header, empty where there is none; bytes that are not ASCII as U+FFFD."""
         return self.headers.get(name, b"").decode("ascii", "replace")
 
-    def one_less_to_wait_for(self) -> None:
-        """The body is there, or the answers before this one are written: with both it is handled."""
-        self._to_wait_for -= 1
-        if self._to_wait_for == 0 and not self.disconnected:
-            try:
-                self._handler(self)
-            except Exception as error:
-                self.fail(error)
+    @property
+    def query(self) -> str:
+        return self.target.partition(b"?")[2].decode("ascii", "replace")
+
+    def handle(self) -> None:
+        """Let the handler have it."""
+        try:
+            self.handler(self)
+        except Exception as error:
+            self.fail(error)
 
     def answer(self, status: int, head: bytes = b"", body: bytes = b"") -> None:
         """Answer. head: header lines (see `header_lines`). Where the client has gone away nobody is answered."""
-        metrics.observe_request(
-            self._route, CLIENT_WENT_AWAY if self.disconnected else status, time.monotonic() - self._began
-        )
+        if self.lost:
+            status = CLIENT_WENT_AWAY
+        else:
+            self._way.write_answer(self, status, head, body)
+        metrics.observe_request(self.route, status, time.monotonic() - self._began)
         if self.then:
             self.then(status)
-        if not self.disconnected:
-            self._connection.write_answer(self, status, head, body)
 
     def refuse(self, error: TruycapError, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer an error in the one shape."""
@@ -97,30 +113,20 @@ class Request:
         if isinstance(error, TruycapError):
             self.refuse(error)
             return
-        logger.error("request failed", route=self._route, exc_info=error)
+        logger.error("request failed", route=self.route, exc_info=error)
         self.answer(
             500, header_lines(JSON), error_body("internal_error", "The server made a mistake; it is in its log.")
         )
 
-    def stream(self, head: bytes) -> "asyncio.Transport | None":
+    def stream(self, head: bytes) -> asyncio.WriteTransport | None:
         """Answer with a body that ends with the connection: where to write it, None where the client has gone away."""
         if self.then:
             self.then(None)
-        return None if self.disconnected else self._connection.begin_stream(self, head)
+        return None if self.lost else self._way.begin_stream(self, head)
 
-    def lost(self) -> None:
-        """The connection is closed."""
-        if self.gone:
-            self.gone()
-
-
-class _NobodyWaits:
-    """Stands where uvicorn's cycles have an event for an application that waits."""
-
-    def set(self) -> None: ...
-
-
-_NOBODY_WAITS = _NobodyWaits()
+    def unhandled(self) -> None:
+        """What a request is that no handler was found for."""
+        raise AssertionError(self.route)
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
@@ -141,15 +147,15 @@ class Routes:
         prefixed: Iterable[tuple[str, str, Handler]] = (),
         most_body_bytes: int = MOST_BODY_BYTES,
     ) -> None:
-        self.exact = dict(exact)
-        self.prefixed = tuple(prefixed)
+        self.exact = {path.encode(): (path, handler) for path, handler in exact.items()}
+        self.prefixed = tuple((prefix.encode(), suffix.encode(), handler) for prefix, suffix, handler in prefixed)
         self.most_body_bytes = most_body_bytes
 
-    def find(self, path: str) -> tuple[str, Handler] | None:
+    def find(self, path: bytes) -> tuple[str, Handler] | None:
         """The route template and handler of a path, None where the ASGI application has it."""
-        if handler := self.exact.get(path):
-            return path, handler
+        if found := self.exact.get(path):
+            return found
         for prefix, suffix, handler in self.prefixed:
             if path.startswith(prefix) and path.endswith(suffix):
-                return f"{prefix}{{site}}{suffix}", handler
+                return f"{prefix.decode()}{{site}}{suffix.decode()}", handler
         return None

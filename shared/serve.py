@@ -1,4 +1,4 @@
-"""Running an HTTP server until a signal comes: uvicorn, in this process and its event loop."""
+"""Running an HTTP server until a signal comes: in this process and its event loop."""
 
 import asyncio
 import resource
@@ -8,8 +8,7 @@ from typing import Any
 
 from shared import ending, log
 from shared.ending import within
-from shared.errors import SetupError
-from shared.server import HttpServer, Server, listen
+from shared.server import Server, listen
 
 logger = log.get(__name__)
 
@@ -41,7 +40,7 @@ async def serve(
     streams). watch: what should run as long as the server; whichever of them ends first ends the server, and its error
     is raised. ready: called once the server listens.
     """
-    http = HttpServer(server, listen(host, port, share_port=share_port))
+    listening = listen(host, port, share_port=share_port)
     _allow_many_connections()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -55,21 +54,17 @@ async def serve(
         loop.add_signal_handler(number, told_to_stop)
     if (task := asyncio.current_task()) and task.cancelling():  # told while it started, and a library lost it
         told_to_stop()
-    serving = asyncio.create_task(http.run_until_stopped())
     watched = [asyncio.ensure_future(awaitable) for awaitable in watch]
     stopping = asyncio.create_task(stop.wait())
     try:
-        await http.started_or_ended(serving)
+        await server.start(listening)
         ready()
-        done, _ = await asyncio.wait([stopping, serving, *watched], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([stopping, *watched], return_when=asyncio.FIRST_COMPLETED)
     finally:
         if not stop.is_set():
             ending.begin(exit_code=1)
         for task in (stopping, *watched):
             task.cancel()
-        http.stop()
-        await within(ending.REQUESTS_SECONDS, drain(), asyncio.shield(serving))
+        await within(ending.REQUESTS_SECONDS, drain(), server.stop())
     for task in done - {stopping}:
         await task
-    if serving in done:
-        raise SetupError(f"The server on {host}:{port} ended by itself.")

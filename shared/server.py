@@ -1,27 +1,23 @@
-"""The HTTP server of every service: uvicorn, with the services' hot paths beside their ASGI application."""
+"""The HTTP server of every service: hot paths straight to their handlers, all others through an ASGI application."""
 
 import asyncio
-import math
 import socket
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from email.utils import formatdate
 from typing import Any
+from urllib.parse import unquote
 
-import uvicorn
-
-from shared import metrics
 from shared.connection import Connection
 from shared.errors import SetupError
-from shared.http import ANY_ORIGIN, Routes
+from shared.http import ANY_ORIGIN, Request, Routes
 
 UNKNOWN_ROUTE = "unknown"
-KEEP_ALIVE_SECONDS = 75
-"""Longer than a proxy before it keeps a connection: it would send a request on one that is being closed."""
-SILENT_SECONDS = 30.0
-"""So long may the whole of a request be on its way."""
-_LOOK_SECONDS = 5.0
+IDLE_SECONDS = 75.0
+"""So long a connection is kept between two requests: longer than a proxy keeps one, or it would send into a closing one."""
+SLOW_SECONDS = 30.0
+"""So long the whole of a request may be on its way."""
+_LOOK_SECONDS = 1.0
 _BACKLOG = 2048
 
 ASGI = Callable[
@@ -30,69 +26,109 @@ ASGI = Callable[
 
 
 class Server:
-    """What is served. routes: the services' hot paths; cold: the ASGI application that has all other paths."""
+    """Serves on a socket from `start` on. routes: the services' hot paths; cold: the application that has all others."""
 
     def __init__(self, *routes: Routes, cold: ASGI) -> None:
         self.routes = routes
-        self.cold = cold
+        self.connections: set[Connection] = set()
+        self.general_lines = b""
+        self._cold = cold
+        self._answering: set[asyncio.Task[None]] = set()
+        self._listening: asyncio.Server | None = None
+        self._looking: asyncio.Task[None] | None = None
 
+    async def start(self, listening: socket.socket) -> None:
+        """Take connections."""
+        self._look()
+        self._looking = asyncio.create_task(self._keep_looking(), name="connections")
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(lambda: Connection(self), sock=listening, backlog=_BACKLOG)
 
-class HttpServer(uvicorn.Server):
-    """uvicorn with the hot paths of services beside an ASGI application. It leaves signals alone.
+    async def stop(self) -> None:
+        """Take no connections any more; returns when the requests at hand are answered."""
+        if self._listening:
+            self._listening.close()
+        while self.connections:
+            for connection in list(self.connections):
+                connection.finish()
+            await asyncio.sleep(0.01)
+        if self._looking:
+            self._looking.cancel()
 
-    listening: a socket that is bound.
-    """
+    def cold(self, request: Request) -> None:
+        """The handler of all paths that no service has."""
+        answering = asyncio.ensure_future(self._bridge(request))
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
 
-    def __init__(self, server: Server, listening: socket.socket) -> None:
-        super().__init__(
-            uvicorn.Config(
-                Cold(server.cold),  # type: ignore[arg-type]
-                interface="asgi3",
-                http=partial(self._connect, server.routes),  # type: ignore[arg-type]
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            )
-        )
-        self._listening = listening
-
-    async def run_until_stopped(self) -> None:
-        """Serve until `stop`; then finish the requests at hand."""
-        looking = asyncio.create_task(self._close_silent_ones())
+    async def _bridge(self, request: Request) -> None:
         try:
-            await self.serve([self._listening])
-        finally:
-            looking.cancel()
+            status, headers, body = await ask(self._cold, request)
+        except Exception as error:
+            request.fail(error)
+        else:
+            request.answer(status, headers, body)
 
-    async def started_or_ended(self, serving: "asyncio.Task[None]") -> None:
-        """Returns when it answers, or has ended before it could. serving: runs `run_until_stopped`."""
-        while not (self.started or serving.done()):
-            await asyncio.sleep(0.005)
-
-    def stop(self) -> None:
-        """Take no requests any more."""
-        self.should_exit = True
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        return nullcontext()
-
-    @staticmethod
-    def _connect(routes: tuple[Routes, ...], config: uvicorn.Config, server_state: Any, **_: Any) -> Connection:
-        return Connection(routes, config, server_state)
-
-    async def _close_silent_ones(self) -> None:
-        """Connections on which no whole request comes would be kept for ever."""
+    async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            since = time.monotonic() - SILENT_SECONDS
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Connection) and (connection.silent_since or math.inf) < since:
+            self._look()
+
+    def _look(self) -> None:
+        """Tell the time, and close connections on which nothing comes."""
+        self.general_lines = f"date: {formatdate(usegmt=True)}\r\n".encode()
+        now = time.monotonic()
+        for connection in list(self.connections):
+            if since := connection.due_since:
+                if now - since > (IDLE_SECONDS if connection.idle else SLOW_SECONDS):
                     connection.transport.close()
+
+
+async def ask(app: ASGI, request: Request) -> tuple[int, bytes, bytes]:
+    """The answer of an ASGI application: status, header lines, body. The request's route is set to the template.
+
+    For cold paths alone: they take no bodies, and no answer of theirs is streamed.
+    """
+    raw_path, _, query = request.target.partition(b"?")
+    host, _, port = request.client.rpartition(":")
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET" if request.method == "HEAD" else request.method,
+        "scheme": "http",
+        "path": unquote(raw_path.decode("ascii", "replace")),
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": "",
+        "headers": list(request.headers.items()),
+        "client": (host, int(port)) if port.isdigit() else None,
+        "server": None,
+        "state": {},
+    }
+    start: dict[str, Any] = {}
+    body = bytearray()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+        else:
+            body.extend(message.get("body", b""))
+
+    try:
+        await app(scope, receive, send)
+    finally:
+        request.route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
+    headers: list[tuple[bytes, bytes]] = [line for line in start["headers"] if line[0] != b"content-length"]
+    if scope["path"].startswith(("/v1/", "/w/")) and not any(name == _ANY_ORIGIN[0] for name, _ in headers):
+        headers.append(_ANY_ORIGIN)  # errors too: a page may read why
+    return start["status"], b"".join(b"%b: %b\r\n" % line for line in headers), bytes(body)
+
+
+_ANY_ORIGIN = (ANY_ORIGIN[0].encode(), ANY_ORIGIN[1].encode())
 
 
 def listen(host: str, port: int, *, share_port: bool = False) -> socket.socket:
@@ -114,37 +150,3 @@ def listen(host: str, port: int, *, share_port: bool = False) -> socket.socket:
 def check_port(host: str, port: int) -> None:
     """SetupError where nothing can listen there."""
     listen(host, port).close()
-
-
-class Cold:
-    """The ASGI application of all other paths, counted and timed."""
-
-    def __init__(self, app: ASGI) -> None:
-        self._app = app
-
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-    ) -> None:
-        began, status = time.monotonic(), 500
-        # HEAD is answered as GET is, and uvicorn leaves the body away.
-        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else {**scope}
-
-        async def told(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if scope["path"].startswith(("/v1/", "/w/")) and not any(n == _ANY[0] for n, _ in message["headers"]):
-                    message = {**message, "headers": [*message["headers"], _ANY]}  # errors too: a page may read why
-            await send(message)
-
-        try:
-            await self._app(asked, receive, told)
-        finally:
-            route = getattr(asked.get("route"), "path", UNKNOWN_ROUTE)
-            metrics.observe_request(route, status, time.monotonic() - began)
-
-
-_ANY = (ANY_ORIGIN[0].encode(), ANY_ORIGIN[1].encode())

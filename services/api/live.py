@@ -6,6 +6,7 @@ Format of the events: https://html.spec.whatwg.org/multipage/server-sent-events.
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import unquote
 
 from services.api.snapshots import Snapshot, Snapshots
 from services.api.streams import Streams
@@ -82,7 +83,8 @@ class Live:
         try:
             if request.method not in {"GET", "HEAD"}:
                 raise MethodNotAllowedError("Use GET.", "GET, HEAD")
-            site = public_site(self._sites, request.path[len(PREFIX) : -len(suffix)])
+            path = unquote(request.target.partition(b"?")[0].decode("ascii", "replace"))
+            site = public_site(self._sites, path[len(PREFIX) : -len(suffix)])
         except TruycapError as error:
             request.refuse(error, [ANY_ORIGIN])
             return

@@ -1,4 +1,4 @@
-"""The paths on which events arrive, POST /v1/events and GET /v1/pixel.gif: without a framework, for they carry the load."""
+"""The paths on which events arrive, POST /v1/events and GET /v1/pixel.gif."""
 
 import asyncio
 import base64
@@ -138,9 +138,7 @@ class Collect:
 
     def _sender(self, request: Request, origin: str) -> Sender:
         headers = request.headers
-        # A proxy may append a line of its own to the lines that a client made up.
-        forwarded = [value for name, value in request.lines if name == b"x-forwarded-for"]
-        address = self._addresses.of(request.client, b",".join(forwarded).decode("ascii", "replace"))
+        address = self._addresses.of(request.client, request.header(b"x-forwarded-for"))
         return Sender(
             origin=origin,
             agent=_agent(headers.get(b"user-agent", b"")),
