@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, cast
+from urllib.parse import quote
 
 import httptools
 
-from shared.http import Handler, Request, Routes
+from shared.http import Request, Routes
 
 MOST_HEAD_BYTES = 131_072
 """Of the request line and the headers; a URL may have 32 KB, and a Referer the same again."""
@@ -22,12 +23,16 @@ _BODILESS = frozenset((204, 304))
 
 
 class Host(Protocol):
-    """The server that a connection belongs to. general_lines: of every answer; cold: has what no route has."""
+    """The server that a connection belongs to. general_lines: of every answer."""
 
-    routes: Iterable[Routes]
-    cold: Handler
     general_lines: bytes
     connections: "set[Connection]"
+
+    @property
+    def routes(self) -> Iterable[Routes]: ...
+
+    def cold(self, request: Request, /) -> None:
+        """Answers what no route has."""
 
 
 class Connection(asyncio.Protocol):
@@ -51,8 +56,7 @@ class Connection(asyncio.Protocol):
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream socket
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self._host.connections.add(self)
         if peer := transport.get_extra_info("peername"):
             self._client = f"{peer[0]}:{peer[1]}"
@@ -65,6 +69,8 @@ class Connection(asyncio.Protocol):
                 request.gone()
 
     def data_received(self, data: bytes) -> None:
+        if self.idle and not data.isascii():
+            data = _encoded(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -193,3 +199,9 @@ class Connection(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
             self.transport.close()
+
+
+def _encoded(data: bytes) -> bytes:
+    """A request whose URL may hold bytes that are not ASCII, as old browsers send them and llhttp refuses them."""
+    line, end, rest = data.partition(b"\r\n")
+    return quote(line, safe=bytes(range(0x80))).encode() + end + rest

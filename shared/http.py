@@ -1,7 +1,7 @@
 """Requests as the services' handlers see them, and the ways to answer them.
 
-A handler of a hot path, one of the few that carry the load, is a plain function that answers at once or later: it takes no
-task, no second look-up of a route and no thread. docs/performance.md says what that is worth.
+A handler of a hot path, one of the few that carry the load, is a plain function that answers at once or later: it takes
+no task, no second look-up of a route and no thread. docs/performance.md says what that is worth.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ class Way(Protocol):
 class Request:
     """A request, and the way to answer it.
 
-    method; target: as it was sent, with the query; headers: by name in small letters, the values of several lines of one
-    name with commas between them; client: `address:port`; body: None where it is larger than the route takes. then:
-    called with the status once it is answered, with None once it is a stream; gone: called when the connection is closed
-    before the end.
+    method; target: as it was sent, with the query; headers: by name in small letters, the values of several lines of
+    one name with commas between them; client: `address:port`; body: None where it is larger than the route takes.
+    then: called with the status once it is answered, with None once it is a stream; gone: called when the connection
+    is closed before the end.
     """
 
     __slots__ = (

@@ -14,7 +14,7 @@ from shared.http import ANY_ORIGIN, Request, Routes
 
 UNKNOWN_ROUTE = "unknown"
 IDLE_SECONDS = 75.0
-"""So long a connection is kept between two requests: longer than a proxy keeps one, or it would send into a closing one."""
+"""So long a connection is kept between two requests: longer than a proxy does, or it would send into a closing one."""
 SLOW_SECONDS = 30.0
 """So long the whole of a request may be on its way."""
 _LOOK_SECONDS = 1.0
@@ -26,7 +26,7 @@ ASGI = Callable[
 
 
 class Server:
-    """Serves on a socket from `start` on. routes: the services' hot paths; cold: the application that has all others."""
+    """Serves on a socket from `start` on. routes: the services' hot paths; cold: the application that has the others."""
 
     def __init__(self, *routes: Routes, cold: ASGI) -> None:
         self.routes = routes
@@ -79,9 +79,9 @@ class Server:
         self.general_lines = f"date: {formatdate(usegmt=True)}\r\n".encode()
         now = time.monotonic()
         for connection in list(self.connections):
-            if since := connection.due_since:
-                if now - since > (IDLE_SECONDS if connection.idle else SLOW_SECONDS):
-                    connection.transport.close()
+            patience = IDLE_SECONDS if connection.idle else SLOW_SECONDS
+            if connection.due_since is not None and now - connection.due_since > patience:
+                connection.transport.close()
 
 
 async def ask(app: ASGI, request: Request) -> tuple[int, bytes, bytes]:
