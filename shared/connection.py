@@ -204,4 +204,6 @@ class Connection(asyncio.Protocol):
 def _encoded(data: bytes) -> bytes:
     """A request whose URL may hold bytes that are not ASCII, as old browsers send them and llhttp refuses them."""
     line, end, rest = data.partition(b"\r\n")
+    if line.isascii():
+        return data
     return quote(line, safe=bytes(range(0x80))).encode() + end + rest
