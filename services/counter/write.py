@@ -34,12 +34,12 @@ def insert_settings(token: str) -> dict[str, object]:
 async def write(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> None:
     """Insert rows of a batch; returns when they are stored. guard: raises where the shard is no longer ours."""
     if rows:
-        await store.insert("events", _columns(rows), insert_settings(token), guard)
+        await store.insert("events", columns(rows), insert_settings(token), guard)
 
 
 async def write_once(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> bool:
     """The same, tried only once; False where the store failed and it may be stored, or in part."""
-    return not rows or await store.insert_once("events", _columns(rows), insert_settings(token), guard)
+    return not rows or await store.insert_once("events", columns(rows), insert_settings(token), guard)
 
 
 async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
@@ -69,5 +69,5 @@ def where_rows(batch: Batch) -> dict[str, object]:
     }
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, Sequence[object]]:
+def columns(rows: Sequence[Row]) -> dict[str, Sequence[object]]:
     return dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
