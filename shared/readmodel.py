@@ -25,6 +25,8 @@ class Presence(StrEnum):
     BOT = "bots"
     LEFT = "left"
 
+    __hash__ = str.__hash__  # an Enum's own is in Python
+
 
 class Measure(StrEnum):
     """What is counted by day, month, year and in total; bots are in neither."""

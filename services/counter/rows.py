@@ -2,7 +2,6 @@
 
 from datetime import date
 from typing import NamedTuple
-from uuid import UUID
 
 from services.counter.batch import Position
 from shared.streams import EntryId
@@ -12,13 +11,13 @@ GUEST, MEMBER, BOT = 1, 2, 3
 
 
 class Row(NamedTuple):
-    """A row; the fields are the table's columns. time: ms since 1970 UTC; enums as their numbers."""
+    """A row; the fields are the table's columns. id: 16 bytes; time: ms since 1970 UTC; enums as their numbers."""
 
     shard: int
     entry_ms: int
     entry_seq: int
     entry_index: int
-    id: UUID
+    id: bytes
     type: int
     source: int
     site: str

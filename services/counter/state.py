@@ -52,7 +52,8 @@ def _asked(
     """The visitors by (site, source) and the votes by site, each once, in order."""
     visitors: dict[tuple[str, Source], dict[int, None]] = {}
     votes: dict[str, dict[VoteKey, None]] = {}
-    for _, event, _ in arrivals:
+    for arrival in arrivals:
+        event = arrival.event
         if event.kind is Kind.RATING:
             votes.setdefault(event.site, {})[event.site, event.item, event.visitor] = None
         else:

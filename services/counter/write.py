@@ -53,7 +53,7 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
 
 def where_rows(batch: Batch) -> dict[str, object]:
     """Where in the table the rows of a batch stand, as parameters; empty where it can have none."""
-    times = [event.time for _, event in batch.events if isinstance(event, StreamEvent)]
+    times = [event.time for _, events in batch.events for event in events if isinstance(event, StreamEvent)]
     times = [time for time in times if OLDEST_MS <= time <= LATEST_MS]  # no others are ever stored
     if not times:
         return {}
@@ -70,4 +70,6 @@ def where_rows(batch: Batch) -> dict[str, object]:
 
 
 def columns(rows: Sequence[Row]) -> dict[str, Sequence[object]]:
-    return dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+    """The rows as columns of the table, in types that the driver writes quickly."""
+    values: dict[str, Sequence[object]] = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+    return values | {"id": [int.from_bytes(row.id, "big") for row in rows]}

@@ -287,7 +287,7 @@ def test_a_row_has_all_of_its_event() -> None:
         }
         == row._asdict()
     )
-    assert row.id.bytes == event_id(7)
+    assert row.id == event_id(7)
 
 
 def test_rows_that_are_stored_already_stand_whatever_is_computed_now() -> None:
