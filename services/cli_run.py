@@ -1,6 +1,7 @@
 """How a command of `truycap` runs: its options, its event loop, its exit code."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ from shared.settings import load_settings
 
 errors = Console(stderr=True, highlight=False)
 output = Console(highlight=False, soft_wrap=True)
+
+_OBJECTS = 20_000
+"""More objects than freed ones, between two looks of the garbage collector; Python's own 700 come every 30 requests."""
 
 OptionalData = Annotated[
     Path | None,
@@ -48,6 +52,10 @@ def run(work: Coroutine[Any, Any, None], service: str = "truycap") -> None:
         work.close()
         raise
     log.configure(settings.log_format, settings.log_level, service)
+    # What is loaded by now stays: the collector need not look at it each time. And at full load a request is over long
+    # before so many objects have come.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     runner.run(_stoppable(work))
     end(0)

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +24,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, Not
 
 from shared.ending import CLOSING_SECONDS
 from shared.errors import SetupError, StoreError, described, redacted, without_data
+
+# The driver and chDB look for these, to know data frames, and do without them where they are missing. There are none
+# here, and importing them would take 70 MB and half of the first second in which something is counted.
+for _library in ("pandas", "pyarrow"):
+    sys.modules.setdefault(_library, None)  # type: ignore[arg-type]
 
 T = TypeVar("T")
 Row = Sequence[Any]

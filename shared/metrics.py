@@ -33,12 +33,12 @@ ACCEPTED = Counter("truycap_events_accepted_total", "Events answered 202: their 
 REFUSED = Counter("truycap_requests_refused_total", "Requests that ingest did not accept, by error code.", ["code"])
 GROUP_EVENTS = Histogram(
     "truycap_group_commit_events",
-    "Events that shared one XADD.",
+    "Events that shared one commit.",
     ["shard"],
-    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
 )
 GROUP_SECONDS = Histogram(
-    "truycap_group_commit_seconds", "Time that an XADD took, also one that failed.", ["shard"], buckets=_LATENCY
+    "truycap_group_commit_seconds", "Time that a commit took, also one that failed.", ["shard"], buckets=_LATENCY
 )
 
 # Counter

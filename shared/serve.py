@@ -83,7 +83,7 @@ async def serve(
         address=host,
         port=port,
         interface=Interfaces.RSGI,
-        http=HTTPModes.auto,
+        http=HTTPModes.http1,
         websockets=False,
         log_enabled=False,
         backlog=_BACKLOG,

@@ -6,7 +6,7 @@ import tomllib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -52,7 +52,7 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     def allows(self, host: str) -> bool:
         """Whether pages of this host (a name in lower case, without port) may count."""
-        return "*" in self._hosts or host in self._hosts
+        return host in self._hosts or "*" in self._hosts
 
 
 class Sites(Mapping[str, Site]):
@@ -97,6 +97,7 @@ class Sites(Mapping[str, Site]):
         """See whether they have changed, before an event is called one of an unknown site. These never do."""
 
 
+@lru_cache(maxsize=4096)
 def shard_of(site_id: str, shards: int) -> int:
     """The shard, 0 to shards - 1, that a site belongs to: CRC-32 of its id, the same in every process for ever."""
     return zlib.crc32(site_id.encode()) % shards

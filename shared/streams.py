@@ -23,7 +23,7 @@ REPLAYED = b"replayed"
 DEAD_LEVEL = "dead_level"
 """The field of the delivery hash."""
 MAX_ENTRY_EVENTS = MAX_EVENTS
-"""A group commit is cut here, so that a batch of entries stays bounded."""
+"""Events in an entry, so that a batch of entries stays bounded."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[StreamEvent]).decode
@@ -155,17 +155,18 @@ def _sent_again(raw: msgspec.Raw) -> msgspec.Raw | StreamEvent:
 async def append(
     redis: "Redis", shard: int, events: Sequence[StreamEvent], beside: Mapping[str, str] | None = None
 ) -> EntryId:
-    """Put events on the stream as one entry and count them as accepted, both or neither; on disk when this returns.
+    """Put events on the stream and count them as accepted, all or none; on disk when this returns the last entry's id.
 
-    beside: fields that the entry has beside its content. A RedisError may mean either: the answer can be lost on the
-    way.
+    They are cut into entries of MAX_ENTRY_EVENTS. beside: fields that each entry has beside its content. A RedisError
+    may mean either: the answer can be lost on the way.
     """
-    fields: Any = {**encode_entry(events)._asdict(), **(beside or {})}
     async with redis.pipeline(transaction=True) as transaction:
-        transaction.xadd(events_key(shard), fields)
+        for start in range(0, len(events), MAX_ENTRY_EVENTS):
+            fields: Any = encode_entry(events[start : start + MAX_ENTRY_EVENTS])._asdict()
+            transaction.xadd(events_key(shard), fields | dict(beside or {}))
         transaction.hincrby(delivery_key(shard), "accepted", len(events))
-        name, _ = await transaction.execute()
-    return EntryId.parse(name)
+        *names, _ = await transaction.execute()
+    return EntryId.parse(names[-1])
 
 
 async def check_shards(redis: "Redis", shards: int) -> None:

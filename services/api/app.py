@@ -39,7 +39,7 @@ class Api:
         self._store = LazyStore(lambda: ClickHouse.connect(settings.clickhouse_dsn))
         self._snapshots = Snapshots(self._redis, sites, now_ms)
         self._now_ms = now_ms
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._live = Live(sites, self._snapshots, settings.live_streams)
         self.routers: list[APIRouter] = [
             blocks(sites, self._snapshots),
@@ -54,7 +54,10 @@ class Api:
     async def start(self) -> None:
         await shared_redis.check_server(self._redis, self._settings.redis_url)
         await self._snapshots.start()
-        self._watch = asyncio.create_task(watch(self._redis, self._settings.shards, self._now_ms), name="watch")
+        self._tasks = [
+            asyncio.create_task(self._live.run(), name="streams"),
+            asyncio.create_task(watch(self._redis, self._settings.shards, self._now_ms), name="watch"),
+        ]
 
     async def drain(self) -> None:
         """End the open streams, so that the server can stop."""
@@ -62,8 +65,8 @@ class Api:
 
     async def stop(self) -> None:
         await self._snapshots.stop()
-        if self._watch:
-            self._watch.cancel()
+        for task in self._tasks:
+            task.cancel()
         await within(CLOSING_SECONDS, self._redis.aclose(), self._store.close())
 
     async def ready(self) -> str | None:

@@ -1,6 +1,7 @@
-"""The read model as the api has it in memory: read again a few times a second, kept while Redis does not answer."""
+"""The read model as the api has it in memory: read again once it has changed, kept while Redis does not answer."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +26,14 @@ from shared.readmodel import (
     views_key,
 )
 from shared.sites import Site, Sites
+from shared.streams import delivery_key
 
-REFRESH_SECONDS = 0.25
-"""How often the sites that somebody looks at are read."""
+LOOK_SECONDS = 0.05
+"""How often is asked how far a counter has applied its shard: one field, and where it has moved, the sites are read."""
+REFRESH_SECONDS = 1.0
+"""How often they are read anyhow: with time who was online is not any more."""
+_AT_ONCE = 20
+"""So many sites are read in one go: a few milliseconds in which no request is answered."""
 LOOKED_AT_SECONDS = 60.0
 """A site that nobody has asked for in this time is not read."""
 
@@ -53,15 +59,16 @@ class Snapshot:
 
 
 class Snapshots:
-    """The counts of all sites that somebody looks at, and the news of their changes."""
+    """The counts of all sites that somebody looks at."""
 
     def __init__(self, redis: "Redis", sites: Sites, now_ms: Callable[[], int]) -> None:
         self._redis = redis
         self._sites = sites
         self._now_ms = now_ms
         self._by_site: dict[str, Snapshot] = {}
+        self._applied: dict[int, bytes | None] = {}
+        self._refreshed_at = -math.inf
         self._asked: dict[str, float] = {}
-        self._changed = asyncio.Event()
         self._first = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.read_at = time.monotonic()
@@ -75,7 +82,7 @@ class Snapshots:
             self._task.cancel()
 
     async def counts(self, site: Site) -> Snapshot:
-        """The site's counts, at most REFRESH_SECONDS old while Redis answers, else the last ones."""
+        """The site's counts as they were last read, and where they are yet to be, now."""
         self._asked[site.id] = time.monotonic()
         if snapshot := self._by_site.get(site.id):
             return snapshot
@@ -86,6 +93,11 @@ class Snapshots:
                 except (RedisError, OSError) as error:
                     raise ReadModelUnavailableError(f"The counts cannot be read now ({error}).") from error
             return self._by_site[site.id]
+
+    def latest(self, site: Site) -> Snapshot | None:
+        """The site's counts as they were last read, None where they are yet to be."""
+        self._asked[site.id] = time.monotonic()
+        return self._by_site.get(site.id)
 
     async def item(self, site: Site, item: str) -> dict[str, Any]:
         """Views, readers and rating of an item, read now."""
@@ -104,10 +116,6 @@ class Snapshots:
             "rating": numbers.rating({score: int(number or 0) for score, number in enumerate(scores, 1)}),
         }
 
-    async def wait_for_change(self) -> None:
-        """Returns after the next reading that changed any site's numbers."""
-        await self._changed.wait()
-
     async def _keep_reading(self) -> None:
         outage = log.Outage(
             logger, "the read model cannot be read; the last numbers stay", "the read model is read again"
@@ -117,13 +125,31 @@ class Snapshots:
             self._asked = {site: asked for site, asked in self._asked.items() if asked > since and site in self._sites}
             self._by_site = {site: snapshot for site, snapshot in self._by_site.items() if site in self._asked}
             try:
-                await self._read([self._sites[site] for site in self._asked])
+                await self._look([self._sites[site] for site in self._asked])
             except Exception as error:  # of whatever kind: the next reading may succeed
                 outage.failed(described(error))
             else:
                 outage.over()
             metrics.READ_MODEL_AGE.set(time.monotonic() - self.read_at)
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self, sites: list[Site]) -> None:
+        """Read what has changed of these sites."""
+        shards = sorted({self._sites.shard(site.id) for site in sites})
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for shard in shards:
+                pipe.hget(delivery_key(shard), "applied")
+            pipe.ping()
+            answers: list[Any] = await pipe.execute()
+        self.read_at = time.monotonic()
+        applied = dict(zip(shards, answers[:-1], strict=True))
+        if self.read_at - self._refreshed_at >= REFRESH_SECONDS:
+            self._refreshed_at = self.read_at
+        else:
+            sites = [site for site in sites if applied[shard := self._sites.shard(site.id)] != self._applied.get(shard)]
+        for start in range(0, len(sites), _AT_ONCE):
+            await self._read(sites[start : start + _AT_ONCE])
+        self._applied = applied
 
     async def _read(self, sites: list[Site]) -> None:
         now = self._now_ms()
@@ -133,20 +159,12 @@ class Snapshots:
                 pipe.hmget(counts_key(shard, site.id), numbers.fields(site, now))
                 for presence in SHOWN:
                     pipe.zcount(presence_key(shard, site.id, presence), now - ONLINE_MS, "+inf")
-            pipe.ping()
             answers: list[Any] = await pipe.execute()
-        self.read_at = time.monotonic()
-        changed = False
         width = 1 + len(SHOWN)
         for number, site in enumerate(sites):
             values, *online = answers[number * width : (number + 1) * width]
-            snapshot = _snapshot(site, now, [int(value or 0) for value in values], Online(*map(int, online)))
-            before = self._by_site.get(site.id)
-            changed = changed or before is None or before.etag != snapshot.etag
-            self._by_site[site.id] = snapshot
-        if changed:
-            self._changed.set()
-            self._changed = asyncio.Event()
+            counted = [int(value or 0) for value in values]
+            self._by_site[site.id] = _snapshot(site, now, counted, Online(*map(int, online)))
 
 
 def _snapshot(site: Site, now: int, values: list[int], online: Online) -> Snapshot:

@@ -49,7 +49,7 @@ async def replay(redis: "Redis", shard: int, letter: Letter) -> bool:
     """Put a dead letter back onto the stream; False where somebody else has done so meanwhile.
 
     It goes back as sent once more, so that the counter looks up whether it was counted meanwhile: the tracker may have
-    sent it again itself, however long ago.
+    sent it again itself. That is known for two weeks (see shared/migrations/0005_settled.sql).
     """
     content = sent_again(letter.content)
     values: Any = [

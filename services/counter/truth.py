@@ -25,6 +25,9 @@ from shared.streams import EntryId
 ROLL_UPS = ("traffic_hourly", "breakdown_daily", "items")
 """The tables that views fill from `events`."""
 
+_ROWS_AT_ONCE = 5_000_000
+"""A position takes some 50 bytes while it is looked at whether another row has it."""
+
 Hashes = dict[str, dict[str, int]]
 """Redis hashes by key."""
 
@@ -42,9 +45,16 @@ def sql(name: str) -> str:
 
 
 async def stored_rows(store: Queries, shard: int, applied: EntryId) -> Rows:
-    """The rows of the entries up to `applied`."""
-    ((rows, positions),) = await store.query(sql("truth_rows"), _until(shard, applied))
-    return Rows(int(rows), int(positions))
+    """The rows of the entries up to `applied`; those that have left by age count with a position each."""
+    ((size, gone),) = await store.query(sql("truth_size"), {"shard": shard})
+    parts = 1 + int(size) // _ROWS_AT_ONCE
+    rows = positions = int(gone)
+    for part in range(parts):
+        asked = {**_until(shard, applied), "parts": parts, "part": part}
+        ((more_rows, more_positions),) = await store.query(sql("truth_rows"), asked)
+        rows += int(more_rows)
+        positions += int(more_positions)
+    return Rows(rows, positions)
 
 
 async def stored_sites(store: Queries, shard: int) -> set[str]:

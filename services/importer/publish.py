@@ -18,5 +18,5 @@ async def publish(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> 
     """Put events on the stream, on disk when this returns."""
     while await redis.xlen(events_key(shard)) > MOST_WAITING:
         await asyncio.sleep(_PAUSE_SECONDS)
-    for start in range(0, len(events), ENTRY_EVENTS):
-        await append(redis, shard, events[start : start + ENTRY_EVENTS])
+    if events:
+        await append(redis, shard, events)

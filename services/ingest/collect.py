@@ -2,20 +2,24 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from itertools import groupby
+from operator import attrgetter
 from urllib.parse import parse_qs
 from uuid import UUID
 
 import msgspec
+from iptocc import country_code
 
 from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
 from services.ingest.pipeline import Pipeline, Request
 from services.ingest.publish import Publisher
+from services.ingest.remembered import Remembered
 from shared import metrics, tracing
 from shared.errors import MethodNotAllowedError, SetupError, TruycapError
-from shared.events import PageView, StreamEvent
+from shared.events import MAX_AGENT, PageView, StreamEvent
 from shared.http import JSON, Headers, Protocol_, RequestHeaders, Routes, Scope, answer_error
 from shared.sites import Sites
 
@@ -24,6 +28,9 @@ PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRA
 UNREADABLE_AGENT = "(not ASCII)"
 _PIXEL_HEADERS: Headers = [("content-type", "image/gif"), ("cache-control", "no-store")]
 _ONE_ACCEPTED = b'{"accepted":1}'
+countries = Remembered(lambda address: country_code(address) or "")
+"""ISO 3166-1 alpha-2 by address, empty where unknown."""
+_site = attrgetter("site")
 _PREFLIGHT: Headers = [
     ("access-control-allow-methods", "POST"),
     ("access-control-allow-headers", "content-type"),
@@ -62,22 +69,20 @@ class Collect:
     async def events(self, scope: Scope, proto: Protocol_) -> int:
         """202 once the XADD that holds the events has returned."""
         headers = scope.headers
-        origin = headers.get("origin")
-        cors = _cors(origin)
+        origin = headers.get("origin") or ""
         try:
-            if scope.method == "OPTIONS":
-                proto.response_empty(204, [*cors, *_PREFLIGHT])
-                return 204
             if scope.method != "POST":
+                if scope.method == "OPTIONS":
+                    proto.response_empty(204, [*_cors(origin), *_PREFLIGHT])
+                    return 204
                 raise MethodNotAllowedError("Send events with POST.", "POST, OPTIONS")
             body = await self._body(headers, proto)
-            events = self._pipeline.from_body(body, self._request(scope, headers, origin or ""))
+            events = self._pipeline.from_body(body, self._request(scope, headers, origin))
             await self._publish(events)
         except TruycapError as error:
-            metrics.REFUSED.labels(error.code).inc()
-            return answer_error(proto, error, cors)
+            return self._refuse(proto, error, _cors(origin))
         accepted = _ONE_ACCEPTED if len(events) == 1 else b'{"accepted":%d}' % len(events)
-        proto.response_bytes(202, [*JSON, *cors], accepted)
+        proto.response_bytes(202, _accepted_headers(origin), accepted)
         return 202
 
     async def pixel(self, scope: Scope, proto: Protocol_) -> int:
@@ -105,21 +110,19 @@ class Collect:
         proto.response_bytes(200, _PIXEL_HEADERS, PIXEL)
         return 200
 
-    def _refuse(self, proto: Protocol_, error: TruycapError) -> int:
+    def _refuse(self, proto: Protocol_, error: TruycapError, headers: Headers | None = None) -> int:
         metrics.REFUSED.labels(error.code).inc()
-        return answer_error(proto, error)
+        return answer_error(proto, error, headers or ())
 
-    async def _publish(self, events: list[StreamEvent]) -> None:
+    def _publish(self, events: list[StreamEvent]) -> Awaitable[None]:
+        """Done when all events are on disk."""
+        shard = self._sites.shard
         if len(events) == 1:
-            await self._publishers[self._sites.shard(events[0].site)].publish(events)
-            return
+            return self._publishers[shard(events[0].site)].publish(events)
         by_shard: dict[int, list[StreamEvent]] = {}
-        for event in events:
-            by_shard.setdefault(self._sites.shard(event.site), []).append(event)
-        waiting = [self._publishers[shard].publish(part) for shard, part in by_shard.items()]
-        failed = [error for done in waiting if (error := await _outcome(done))]
-        if failed:
-            raise failed[0]
+        for site, part in groupby(events, _site):
+            by_shard.setdefault(shard(site), []).extend(part)
+        return _all([self._publishers[number].publish(those) for number, those in by_shard.items()])
 
     async def _body(self, headers: RequestHeaders, proto: Protocol_) -> bytes:
         length = headers.get("content-length")
@@ -138,14 +141,22 @@ class Collect:
         return TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
 
     def _request(self, scope: Scope, headers: RequestHeaders, origin: str) -> Request:
+        # A proxy may append a line of its own to the lines that a client made up.
+        address = self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for")))
         return Request(
             origin=origin,
-            agent=_agent(headers),
-            # A proxy may append a line of its own to the lines that a client made up.
-            address=self._addresses.of(scope.client, ",".join(headers.get_all("x-forwarded-for"))),
+            agent=_agent(headers)[:MAX_AGENT],
+            address=address,
+            country=countries[address],
             private=headers.get("sec-gpc") == "1" or headers.get("dnt") == "1",
             time=self._now_ms(),
         )
+
+
+async def _all(published: list[asyncio.Future[None]]) -> None:
+    """Waits for all of them, also where one fails: who sends the request again must not overtake the rest of it."""
+    for failed in [error for done in published if (error := await _outcome(done))]:
+        raise failed
 
 
 async def _outcome(done: asyncio.Future[None]) -> TruycapError | None:
@@ -164,15 +175,19 @@ def _agent(headers: RequestHeaders) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _cors(origin: str | None) -> tuple[tuple[str, str], ...]:
+def _accepted_headers(origin: str) -> Headers:
+    return [*JSON, *_cors(origin)]
+
+
+def _cors(origin: str) -> Headers:
     """Any page may read the answer: whether it may count is in the answer. No cookies are involved."""
     if not origin:
-        return ()
-    return (
+        return []
+    return [
         ("access-control-allow-origin", origin),
         ("access-control-expose-headers", "retry-after"),
         ("vary", "origin"),
-    )
+    ]
 
 
 class Addresses:
@@ -183,16 +198,15 @@ class Addresses:
             self._trusted = [ip_network(part.strip(), strict=False) for part in trusted.split(",") if part.strip()]
         except ValueError as error:
             raise SetupError(f"TRUYCAP_TRUSTED_PROXIES={trusted!r}: {error}.") from None
-        self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
+        self._bare = Remembered(_bare)
+        self._is_trusted = Remembered(self._look_up)
 
     def of(self, client: str, forwarded: str) -> str:
         """The address of who sent the request: the last one in the chain of proxies that no trusted proxy has."""
-        address = _bare(client)
-        if forwarded and self._is_trusted(address):
-            for hop in reversed(forwarded.split(",")):
-                address = _bare(hop.strip())
-                if not self._is_trusted(address):
-                    break
+        address = self._bare[client]
+        while forwarded and self._is_trusted[address]:
+            forwarded, _, hop = forwarded.rpartition(",")
+            address = self._bare[hop]
         return address
 
     def _look_up(self, address: str) -> bool:
@@ -204,6 +218,7 @@ class Addresses:
 
 def _bare(address: str) -> str:
     """An address without port and brackets; one of IPv4 as such, where a socket for both versions showed it."""
+    address = address.strip()
     if address.startswith("["):
         address = address[1:].partition("]")[0]
     elif address.count(":") == 1:

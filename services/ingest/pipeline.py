@@ -1,6 +1,6 @@
 """What becomes of a request's body: a list of named steps from untrusted bytes to events for the stream.
 
-decode -> limit -> (for each event) find the site -> check the origin -> identify the visitor -> record.
+decode -> limit -> find the site -> check the origin -> (for each event) check the page, identify the visitor, record.
 The steps do no I/O. Each refuses with an error of its own; a request is accepted whole or not at all.
 """
 
@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
-from iptocc import country_code
 
 from services.ingest.errors import (
     InvalidError,
@@ -20,9 +19,9 @@ from services.ingest.errors import (
     TooLargeError,
     TooManyError,
 )
+from services.ingest.pages import Page, hosts, items, pages
 from services.ingest.visitor import from_address, from_tracker
 from shared.events import (
-    MAX_AGENT,
     MAX_EVENTS,
     MAX_TITLE,
     Event,
@@ -33,29 +32,27 @@ from shared.events import (
     Rating,
     Source,
     StreamEvent,
-    host_of,
-    item_of,
 )
 from shared.sites import Site, Sites
 
-_KINDS = {PageView: Kind.PAGEVIEW, Rating: Kind.RATING, Ping: Kind.PING, Leave: Kind.LEAVE}
 _decode = msgspec.json.Decoder(Event | list[Event]).decode
-_WEB = re.compile("https?://", re.IGNORECASE)
 _YES = (True, "true")
-_host = lru_cache(maxsize=4096)(host_of)
-_country = lru_cache(maxsize=16384)(country_code)
+# Enums' members are looked up by name at each use otherwise, which is felt at this place.
+_LIVE, _PAGEVIEW, _RATING, _PING, _LEAVE = Source.LIVE, Kind.PAGEVIEW, Kind.RATING, Kind.PING, Kind.LEAVE
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What the steps need to know of a request.
 
-    origin: the Origin header (the pixel's Referer), empty where there is none; address: the client's; private: Do Not
-    Track or Global Privacy Control is set; time: when it arrived, in ms since 1970 UTC.
+    origin: the Origin header (the pixel's Referer), empty where there is none; agent: as much of it as is kept;
+    address: the client's; country: the address's; private: Do Not Track or Global Privacy Control is set; time: when it
+    arrived, in ms since 1970 UTC.
     """
 
     origin: str
     agent: str
     address: str
+    country: str
     private: bool
     time: int
 
@@ -89,6 +86,12 @@ class Pipeline:
         self._sites = sites
         self._limit = limit
         self._salt = salt
+        self._record: dict[type[Event], Callable[[Any, Site, Request], StreamEvent]] = {
+            PageView: self._page_view,
+            Rating: self._rating,
+            Ping: self._presence,
+            Leave: self._presence,
+        }
 
     def from_body(self, body: bytes, request: Request) -> list[StreamEvent]:
         """The events of a POST body, one or an array."""
@@ -97,20 +100,70 @@ class Pipeline:
     def from_events(self, events: list[Event], request: Request) -> list[StreamEvent]:
         """The events for the stream, in the same order."""
         self._limit(request.address, len(events), request.time)
-        return [self._accept(event, request) for event in events]
+        recorded = []
+        site: Site | None = None
+        for event in events:
+            if site is None or event.site != site.id:  # most arrays are of one site
+                site = self._sites.find(event.site)
+                check_origin(site, request.origin)
+            recorded.append(self._record[type(event)](event, site, request))
+        return recorded
 
-    def _accept(self, event: Event, request: Request) -> StreamEvent:
-        site = self._sites.find(event.site)
-        if not isinstance(event, Rating) and not (_WEB.match(event.url) and _host(event.url)):
-            raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
-        check_origin(site, request.origin, "" if isinstance(event, Rating) else event.url)
-        return record(event, site, self._identify(event, request), request)
+    def _page_view(self, event: PageView, site: Site, request: Request) -> StreamEvent:
+        page = pages[event.url]
+        if not site.allows(page.host):
+            raise _not_of(site, page)
+        referrer = hosts[event.referrer]
+        return StreamEvent(
+            kind=_PAGEVIEW,
+            source=_LIVE,
+            site=event.site,
+            time=request.time,
+            id=event.id.bytes,
+            visitor=self._visitor(event.site, event.visitor, request),
+            item=page.item,
+            member=event.member in _YES,
+            attempt=event.attempt,
+            referrer="" if referrer == page.host or site.owns(referrer) else referrer,
+            title=event.title[:MAX_TITLE],
+            agent=request.agent,
+            country=request.country,
+        )
 
-    def _identify(self, event: Event, request: Request) -> int:
-        tracker_id = (event.voter or event.visitor) if isinstance(event, Rating) else event.visitor
+    def _rating(self, event: Rating, site: Site, request: Request) -> StreamEvent:
+        return StreamEvent(
+            kind=_RATING,
+            source=_LIVE,
+            site=event.site,
+            time=request.time,
+            id=event.id.bytes,
+            visitor=self._visitor(event.site, event.voter or event.visitor, request),
+            item=items[event.item],
+            attempt=event.attempt,
+            score=event.score,
+            agent=request.agent,
+        )
+
+    def _presence(self, event: Ping | Leave, site: Site, request: Request) -> StreamEvent:
+        page = pages[event.url]
+        if not site.allows(page.host):
+            raise _not_of(site, page)
+        return StreamEvent(
+            kind=_PING if isinstance(event, Ping) else _LEAVE,
+            source=_LIVE,
+            site=event.site,
+            time=request.time,
+            id=b"",
+            visitor=self._visitor(event.site, event.visitor, request),
+            item=page.item,
+            member=event.member in _YES,
+            agent=request.agent,
+        )
+
+    def _visitor(self, site: str, tracker_id: str, request: Request) -> int:
         if tracker_id and not request.private:
-            return from_tracker(event.site, tracker_id)
-        return from_address(self._salt(request.time), event.site, request.address, request.agent)
+            return from_tracker(site, tracker_id)
+        return from_address(self._salt(request.time), site, request.address, request.agent)
 
 
 @lru_cache(maxsize=16384)
@@ -140,62 +193,16 @@ def decode(body: bytes) -> list[Event]:
     return events
 
 
-def check_origin(site: Site, origin: str, url: str) -> None:
-    """Only pages of the site's hosts may count: by Origin, where the browser sends one, and by the page's own URL."""
-    if origin and origin != "null" and not site.allows(_host(origin)):
+def check_origin(site: Site, origin: str) -> None:
+    """Only pages of the site's hosts may count, by the Origin that a browser sends."""
+    if origin and origin != "null" and not site.allows(hosts[origin]):
         raise OriginNotAllowedError(
-            f"Pages of {_host(origin) or origin[:80]!r} may not count for {site.id!r}; add the host to its hostnames."
-        )
-    if url and not site.allows(_host(url)):
-        raise OriginNotAllowedError(
-            f"url: {_host(url) or url[:80]!r} is not a host of {site.id!r}; add it to the site's hostnames."
+            f"Pages of {hosts[origin] or origin[:80]!r} may not count for {site.id!r}; add the host to its hostnames."
         )
 
 
-def record(event: Event, site: Site, visitor: int, request: Request) -> StreamEvent:
-    """The event as it goes onto the stream: without address, without query strings."""
-    kind = _KINDS[type(event)]
-    if isinstance(event, PageView):
-        referrer = _host(event.referrer)
-        return StreamEvent(
-            kind=kind,
-            source=Source.LIVE,
-            site=site.id,
-            time=request.time,
-            id=event.id.bytes,
-            visitor=visitor,
-            item=item_of(event.url),
-            member=event.member in _YES,
-            attempt=event.attempt,
-            referrer="" if site.owns(referrer) or referrer == _host(event.url) else referrer,
-            title=event.title[:MAX_TITLE],
-            agent=request.agent[:MAX_AGENT],
-            country=_country(request.address) or "",
-        )
-    if isinstance(event, Rating):
-        return StreamEvent(
-            kind=kind,
-            source=Source.LIVE,
-            site=site.id,
-            time=request.time,
-            id=event.id.bytes,
-            visitor=visitor,
-            item=item_of(event.item),
-            attempt=event.attempt,
-            score=event.score,
-            agent=request.agent[:MAX_AGENT],
-        )
-    return StreamEvent(
-        kind=kind,
-        source=Source.LIVE,
-        site=site.id,
-        time=request.time,
-        id=b"",
-        visitor=visitor,
-        item=item_of(event.url),
-        member=event.member in _YES,
-        agent=request.agent[:MAX_AGENT],
-    )
+def _not_of(site: Site, page: Page) -> OriginNotAllowedError:
+    return OriginNotAllowedError(f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames.")
 
 
 def _explain(message: str) -> str:

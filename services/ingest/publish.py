@@ -1,4 +1,4 @@
-"""Group commit: all events that arrive while an XADD is under way share the next one.
+"""Group commit: all events that arrive while a commit is under way share the next one.
 
 With Redis at `appendfsync always` an XADD that returned is on disk; sharing it is what makes that affordable. An event
 that comes alone does not wait: there is no linger, only the XADD before it.
@@ -14,12 +14,14 @@ from services.ingest.errors import UnavailableError
 from shared import log, metrics, tracing
 from shared.errors import described
 from shared.events import StreamEvent
-from shared.streams import MAX_ENTRY_EVENTS, append
+from shared.streams import append
 
 COMMIT_SECONDS = 0.8
 """How long an XADD may take before everybody who waits is told to send again."""
 LEAST_SECONDS = 0.2
 """How long it may take at least, for those who waited for the one before: nobody waits for more than both together."""
+MAX_COMMIT_EVENTS = 5000
+"""Events in one commit, about a megabyte; an XADD, or several of them in one transaction, which the disk syncs once."""
 MAX_WAITING = 20_000
 """How many events may wait in memory, per shard."""
 
@@ -49,10 +51,11 @@ class Publisher:
         self._events_waiting = 0
         self._wake = asyncio.Event()
         self._stopping = False
+        self._loop = asyncio.get_running_loop()
         self._accepted = metrics.ACCEPTED.labels(str(shard))
         self._sizes = metrics.GROUP_EVENTS.labels(str(shard))
         self._seconds = metrics.GROUP_SECONDS.labels(str(shard))
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"publish-{shard}")
+        self._task = self._loop.create_task(self._run(), name=f"publish-{shard}")
 
     def publish(self, events: Sequence[StreamEvent]) -> asyncio.Future[None]:
         """A future that is done when the events are on disk, or has an UnavailableError.
@@ -60,13 +63,14 @@ class Publisher:
         After an error the events may or may not be on the stream: whoever sends them again keeps their ids and counts
         up `attempt`.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done = self._loop.create_future()
         if self._events_waiting + len(events) > MAX_WAITING:
             done.set_exception(UnavailableError("Too many events are waiting for Redis; send again later."))
             return done
-        self._waiting.append(Waiting(events, asyncio.get_running_loop().time(), done, tracing.current()))
+        if not self._waiting:
+            self._wake.set()
+        self._waiting.append(Waiting(events, self._loop.time(), done, tracing.current()))
         self._events_waiting += len(events)
-        self._wake.set()
         return done
 
     @property
@@ -91,7 +95,7 @@ class Publisher:
 
     def _give_up_late_ones(self) -> None:
         """Who has waited that long behind slow commits is told so, rather than made to wait for another."""
-        late = asyncio.get_running_loop().time() - COMMIT_SECONDS
+        late = self._loop.time() - COMMIT_SECONDS
         given_up = [waiting for waiting in self._waiting if waiting.since < late]
         if given_up:
             self._waiting = [waiting for waiting in self._waiting if waiting.since >= late]
@@ -100,7 +104,7 @@ class Publisher:
     def _take(self) -> list[Waiting]:
         size = count = 0
         for events, *_ in self._waiting:
-            if count and size + len(events) > MAX_ENTRY_EVENTS:
+            if count and size + len(events) > MAX_COMMIT_EVENTS:
                 break
             size += len(events)
             count += 1
@@ -112,7 +116,7 @@ class Publisher:
         with tracing.publish(self._shard, len(events), [waiting.span for waiting in group if waiting.span]) as span:
             try:
                 with self._seconds.time():
-                    waited = asyncio.get_running_loop().time() - group[0].since
+                    waited = self._loop.time() - group[0].since
                     async with asyncio.timeout(max(LEAST_SECONDS, COMMIT_SECONDS - waited)):
                         entry = await append(self._redis, self._shard, events, tracing.fields(span))
             except Exception as error:  # of whatever kind: those who wait must hear of it, and the next group must go

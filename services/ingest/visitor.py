@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.ingest.errors import UnavailableError
+from services.ingest.remembered import Remembered
 from shared import log
 from shared.errors import described
 
@@ -27,7 +28,14 @@ logger = log.get(__name__)
 
 def from_tracker(site: str, tracker_id: str) -> int:
     """The visitor of a tracker's random id."""
-    return int.from_bytes(blake2b(f"{site}\0{tracker_id}".encode("utf-8", "replace"), digest_size=8).digest(), "big")
+    return _hashes[f"{site}\0{tracker_id}"]
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+
+
+_hashes = Remembered(_hash)
 
 
 def from_address(salt: bytes, site: str, address: str, agent: str) -> int:

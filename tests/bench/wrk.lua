@@ -1,40 +1,65 @@
--- What wrk sends: the requests of the file that WRK_REQUESTS names, one after another, with ids of their own.
+-- What wrk sends: the requests of the file WRK_REQUESTS in turn, each with ids, visitors and an address of its own, and at
+-- WRK_RATE requests a second where that is given (0: as fast as answers come).
 --
--- A request is a list of texts with holes between them; the holes are, in turn, a client's address, and for each event an
--- id and a visitor. WRK_RUN makes the ids of one run different from those of all others.
+-- A request has its text and the places in it that are written over: of the address (the digits "100.100.100"), and for
+-- each event of its id's first 8 and last 12 digits and of its visitor's 16. WRK_RUN tells one run's ids from another's.
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long s; long ns; } moment; int clock_gettime(int clock, moment *now);")
+
 local requests = dofile(os.getenv("WRK_REQUESTS"))
 local run = tonumber(os.getenv("WRK_RUN"))
-local n, at = 0, 0
-local VISITORS, VIEWS, ADDRESSES = 1000, 6, 40000
+local rate = tonumber(os.getenv("WRK_RATE"))
+local VISITORS, VIEWS, ADDRESSES = 1000, 6, 100000
+local HEX = "0123456789abcdef"
+local event, sent, turn = 0, 0, 0
 
-local function event_id()
-  return string.format("%08x-0000-4000-8000-%012x", run, n)
+local function digits(buffer, at, width, number, base)
+  for place = at + width - 1, at, -1 do
+    buffer[place] = HEX:byte(number % base + 1)
+    number = math.floor(number / base)
+  end
 end
 
-local function visitor()
-  -- each comes VIEWS times, with VISITORS - 1 others in between
-  return string.format("%08x%08x", run, n % VISITORS + VISITORS * math.floor(n / (VISITORS * VIEWS)))
+local function now()
+  local moment = ffi.new("moment")
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.s) + tonumber(moment.ns) / 1e9
 end
 
-local function address()
-  local k = n % ADDRESSES
-  return string.format("10.%d.%d.%d", 1 + math.floor(k / 65536), math.floor(k / 256) % 256, k % 256)
+function init()
+  for _, request in ipairs(requests) do
+    request.buffer = ffi.new("char[?]", #request.text + 1, request.text)
+    for _, id in ipairs(request.ids or {}) do
+      digits(request.buffer, id, 8, run, 16)
+    end
+  end
+  if rate > 0 then
+    local begin = now()
+    function delay()  -- in ms, until this request is due
+      sent = sent + 1
+      return math.max(0, (begin + sent / rate - now()) * 1000)
+    end
+  end
 end
 
 function request()
-  at = at % #requests + 1
-  local parts = requests[at]
-  if #parts == 1 then return parts[1] end
-  local words = { parts[1], address() }
-  for i = 2, #parts - 1, 2 do
-    n = n + 1
-    words[#words + 1] = parts[i]
-    words[#words + 1] = event_id()
-    words[#words + 1] = parts[i + 1]
-    words[#words + 1] = visitor()
+  turn = turn + 1
+  local request = requests[turn % #requests + 1]
+  if not request.address then return request.text end
+  local buffer = request.buffer
+  for number, id in ipairs(request.ids) do
+    event = event + 1
+    digits(buffer, id + 24, 12, event, 16)
+    -- each visitor comes VIEWS times, with VISITORS - 1 others in between
+    local visitor = event % VISITORS + VISITORS * math.floor(event / (VISITORS * VIEWS))
+    digits(buffer, request.visitors[number], 8, run, 16)
+    digits(buffer, request.visitors[number] + 8, 8, visitor, 16)
   end
-  words[#words + 1] = parts[#parts]
-  return table.concat(words)
+  local address = turn % ADDRESSES
+  digits(buffer, request.address + 1, 2, address, 10)
+  digits(buffer, request.address + 5, 2, math.floor(address / 100), 10)
+  digits(buffer, request.address + 9, 2, math.floor(address / 10000), 10)
+  return ffi.string(buffer, #request.text)
 end
 
 function done(summary, latency)

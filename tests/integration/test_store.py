@@ -13,6 +13,7 @@ from rich.console import Console
 from services.commands.migrate import run_migrate, show_migrations
 from shared import schema
 from shared.clickhouse import ClickHouse
+from shared.clock import wall_clock_ms
 from shared.errors import SetupError, StoreError
 from tests.support.counting import settings
 from tests.support.servers import ClickHouseServer, free_port
@@ -27,7 +28,7 @@ def page_views(count: int, days: Sequence[date] = ONE_MONTH) -> dict[str, list[A
     picks = range(count)
     return {
         "shard": [0] * count,
-        "entry_ms": [1_790_000_000_000] * count,
+        "entry_ms": [wall_clock_ms()] * count,  # of late: else their ids would go away
         "entry_seq": [0] * count,
         "entry_index": [pick % 65536 for pick in picks],
         "id": [uuid.UUID(int=pick) for pick in picks],

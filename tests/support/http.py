@@ -23,7 +23,7 @@ class HttpServer:
             address="127.0.0.1",
             port=self.port,
             interface=Interfaces.RSGI,
-            http=HTTPModes.auto,
+            http=HTTPModes.http1,
             websockets=False,
             log_enabled=False,
         )

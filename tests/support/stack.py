@@ -15,15 +15,17 @@ from shared.streams import events_key
 from tests.support.servers import RedisServer, Server
 from tests.support.truycap import Service, run
 
+CONFIG = '[[site]]\nid = "hanoi"\nhostnames = ["*"]\n'
+
 
 class Stack:
-    """A Redis and a store, one site, `hanoi`, and the way to start a service against them."""
+    """A Redis and a store, one site, `hanoi`, or those of `sites`, and the way to start a service against them."""
 
-    def __init__(self, folder: Path, redis: RedisServer, dsn: str, **environment: str) -> None:
+    def __init__(self, folder: Path, redis: RedisServer, dsn: str, *, sites: str = CONFIG, **environment: str) -> None:
         self.folder = folder
         self.redis = redis
         config = folder / "truycap.toml"
-        config.write_text('[[site]]\nid = "hanoi"\nhostnames = ["*"]\n', "utf-8")
+        config.write_text(sites, "utf-8")
         self.environment = {
             "TRUYCAP_REDIS_URL": redis.url,
             "TRUYCAP_CLICKHOUSE_DSN": dsn,

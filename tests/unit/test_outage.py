@@ -63,7 +63,7 @@ READERS: dict[str, Callable[[Any], Awaitable[None]]] = {
 
 @pytest.mark.parametrize("what", READERS)
 async def test_an_outage_is_said_once_and_that_it_is_over(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, seconds in ((snapshots, "REFRESH_SECONDS"), (watch, "WATCH_SECONDS"), (room, "ROOM_SECONDS")):
+    for module, seconds in ((snapshots, "LOOK_SECONDS"), (watch, "WATCH_SECONDS"), (room, "ROOM_SECONDS")):
         monkeypatch.setattr(module, seconds, 0.0)
     trouble = Trouble()
     with capture_logs() as lines:

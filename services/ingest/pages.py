@@ -1,0 +1,29 @@
+"""What addresses of pages say: host and item."""
+
+import re
+from typing import NamedTuple
+
+from services.ingest.errors import InvalidError
+from services.ingest.remembered import Remembered
+from shared.events import host_of, item_of
+
+_WEB = re.compile("https?://", re.IGNORECASE)
+
+
+class Page(NamedTuple):
+    """A page of the web; item: see `item_of`."""
+
+    host: str
+    item: str
+
+
+def _page(url: str) -> Page:
+    if not (_WEB.match(url) and (host := host_of(url))):
+        raise InvalidError("url: expected the page's address, beginning with https:// or http://.")
+    return Page(host, item_of(url))
+
+
+pages = Remembered(_page)
+"""The pages that URLs name; InvalidError where one names none."""
+hosts = Remembered(host_of)
+items = Remembered(item_of)

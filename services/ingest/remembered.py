@@ -1,0 +1,27 @@
+"""What ingest need not find out twice: most page views are of pages, referrers and visitors seen just before."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+_MOST = 16_384
+_LONGEST = 512
+
+
+class Remembered(dict[str, T]):
+    """The answers of a function of a text; as a dict, for a look-up must cost less than the function.
+
+    All are forgotten when they are many, and none is kept of a long text: visitors may make up any.
+    """
+
+    def __init__(self, function: Callable[[str], T]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, text: str) -> T:
+        answer = self._function(text)
+        if len(text) <= _LONGEST:
+            if len(self) >= _MOST:
+                self.clear()
+            self[text] = answer
+        return answer
