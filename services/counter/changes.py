@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from services.counter.batch import Batch
-from services.counter.commands import Command, Word, parts
+from services.counter.commands import Command, Word, binary, parts
 from services.counter.enrich import Outcome, State
 from services.counter.rows import BOT, PAGEVIEW, Row
 from shared.events import Source
@@ -96,8 +96,13 @@ def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:
     """Who has an item open."""
     for (site, item), who in outcome.readers.items():
         key = readers_key(shard, site, item)
-        gone = [visitor_member(visitor) for visitor, at in who.items() if at is None]
-        here = [word for visitor, at in who.items() if at is not None for word in (at, visitor_member(visitor))]
+        gone: list[Word] = []
+        here: list[Word] = []
+        for visitor, at in who.items():
+            if at is None:
+                gone.append(visitor_member(visitor))
+            else:
+                here += at, visitor_member(visitor)
         for part in parts(gone):
             yield "ZREM", key, *part
         for part in parts(here):
@@ -115,7 +120,14 @@ def delivery_changes(batch: Batch, counted: int, outcome: Outcome) -> Iterator[C
         yield "HINCRBY", key, f"rejected:{reason}", number
     for letter in outcome.dead:
         (entry, number), content = letter.position, letter.content
-        fields = {"reason": letter.reason, "entry": str(entry), "number": number, **content._asdict()}
+        fields: dict[str, Word] = {
+            "reason": letter.reason,
+            "entry": str(entry),
+            "number": number,
+            "v": binary(content.v),
+            "n": content.n,
+            "events": binary(content.events),
+        }
         yield "HINCRBY", key, "dead", content.n
         yield "XADD", dead_key(batch.shard), "*", *(word for field in fields.items() for word in field)
     if outcome.level_change:  # not the level itself: a replay may change it meanwhile

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-Word = str | int | bytes
+Word = str | int | msgspec.Raw
 Command = Sequence[Word]
 
 _T = TypeVar("_T")
@@ -15,11 +15,11 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def packed(commands: Iterable[Command]) -> bytes:
     """The commands as one word, which a script unpacks with cmsgpack: redis-py takes a microsecond for each word."""
-    return _encode([[_text(word) if type(word) is bytes else word for word in command] for command in commands])
+    return _encode(list(commands))
 
 
-def _text(word: bytes) -> msgspec.Raw:
-    """Bytes as msgpack's str 32: Redis 7's cmsgpack knows no bin, and Lua's strings are bytes."""
+def binary(word: bytes) -> msgspec.Raw:
+    """Bytes as a word. They go as msgpack's str 32: Redis 7's cmsgpack knows no bin, and Lua's strings are bytes."""
     return msgspec.Raw(b"\xdb" + len(word).to_bytes(4, "big") + word)
 
 

@@ -28,6 +28,11 @@ FUTURE_MS = 10 * 60 * 1000
 OVERTAKEN_MS = 1000
 """A leave this soon after its visitor was seen was overtaken by the view of the next page."""
 
+# Until Python 3.12 an enum's member is found by a function: here once, not for every event.
+_PAGEVIEW, _RATING, _PING, _LEAVE = Kind
+_AS_GUEST, _AS_MEMBER, _AS_BOT, _LEFT = Presence
+_LIVE = Source.LIVE
+
 UNKNOWN_SITE = "unknown_site"
 
 Place = tuple[str, Source]
@@ -124,7 +129,7 @@ def sort_out(batch: Batch, sites: Sites, expired: Expired, outcome: Outcome) -> 
                 site = known[event.site] = _site_or_reason(event.site, batch.shard, sites)
             if isinstance(site, str):
                 outcome.dead.append(DeadLetter(Position(entry, number), site, encode_entry([event])))
-            elif len(event.id) != ID_BYTES and event.kind in (Kind.PAGEVIEW, Kind.RATING):
+            elif len(event.id) != ID_BYTES and event.kind in (_PAGEVIEW, _RATING):
                 outcome.dead.append(DeadLetter(Position(entry, number), "undecodable", encode_entry([event])))
             elif event.time < OLDEST_MS:
                 outcome.rejected.append(Rejected(Position(entry, number), "too_old"))
@@ -160,7 +165,7 @@ def enrich(
     for arrival in arrivals:
         event = arrival.event
         agent = recognise(event.agent)
-        if event.kind is Kind.PING or event.kind is Kind.LEAVE:
+        if event.kind is _PING or event.kind is _LEAVE:
             outcome.presence_only += 1
             _see(event, agent, state, outcome)
             continue
@@ -170,7 +175,7 @@ def enrich(
             outcome.rejected.append(Rejected(arrival.position, "duplicate"))
             continue
         counted.add(key)
-        if event.kind is Kind.PAGEVIEW:
+        if event.kind is _PAGEVIEW:
             visit = _see(event, agent, state, outcome)
             outcome.rows.append(_row(batch.shard, arrival, agent, visit=visit))
         elif agent.bot:
@@ -189,29 +194,29 @@ def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bo
     before = visitors.get(event.visitor)
     if time > outcome.latest.get(place, 0):
         outcome.latest[place] = time
-    if event.kind is Kind.LEAVE:
+    if event.kind is _LEAVE:
         _leave(event, before, visitors, outcome)
         return False
     if agent.bot:
-        presence = Presence.BOT
-    elif event.member or (before and event.kind is Kind.PING and before.presence is Presence.MEMBER):
-        presence = Presence.MEMBER
+        presence = _AS_BOT
+    elif event.member or (before and event.kind is _PING and before.presence is _AS_MEMBER):
+        presence = _AS_MEMBER
     else:
-        presence = Presence.GUEST
+        presence = _AS_GUEST
     visitors[event.visitor] = Seen(before.at if before and before.at > time else time, presence)
-    if not agent.bot and event.source is Source.LIVE:
+    if not agent.bot and event.source is _LIVE:
         outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = time
-    unseen = before is None or before.presence is Presence.BOT or time - before.at > VISIT_MS
+    unseen = before is None or before.presence is _AS_BOT or time - before.at > VISIT_MS
     return unseen and not agent.bot
 
 
 def _leave(event: StreamEvent, before: Seen | None, visitors: dict[int, Seen], outcome: Outcome) -> None:
     if before and event.time - before.at < OVERTAKEN_MS:
         return
-    if event.source is Source.LIVE:
+    if event.source is _LIVE:
         outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = None
     if before:
-        visitors[event.visitor] = Seen(event.time, Presence.LEFT)
+        visitors[event.visitor] = Seen(event.time, _LEFT)
 
 
 def _row(shard: int, arrival: Arrival, agent: Agent, *, visit: bool = False, previous: int = 0) -> Row:
@@ -223,7 +228,7 @@ def _row(shard: int, arrival: Arrival, agent: Agent, *, visit: bool = False, pre
         entry.seq,
         arrival.number,
         event.id,
-        PAGEVIEW if event.kind is Kind.PAGEVIEW else RATING,
+        PAGEVIEW if event.kind is _PAGEVIEW else RATING,
         event.source,
         event.site,
         event.time,

@@ -79,8 +79,9 @@ class RecentIds:
 
         No batch begins earlier than the one before it, but it may begin before that one's end.
         """
+        live = Source.LIVE
         for row in rows:
-            if row.source == Source.LIVE and row.entry_ms - row.time <= LATE_MS:
+            if row.source == live and row.entry_ms - row.time <= LATE_MS:
                 key = (row.site, row.id)
                 self._positions.pop(key, None)  # the order is that of the positions
                 self._positions[key] = (row.entry_ms, row.entry_seq, row.entry_index)

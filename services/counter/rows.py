@@ -1,7 +1,8 @@
 """The rows of the table `events`, one per counted page view or rating."""
 
 from datetime import date
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from services.counter.batch import Position
 from shared.streams import EntryId
@@ -10,7 +11,7 @@ PAGEVIEW, RATING = 1, 2
 GUEST, MEMBER, BOT = 1, 2, 3
 
 
-class Row(NamedTuple):
+class Row(Struct, frozen=True, order=True, gc=False):
     """A row; the fields are the table's columns. id: 16 bytes; time: ms since 1970 UTC; enums as their numbers."""
 
     shard: int

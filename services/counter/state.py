@@ -12,6 +12,7 @@ from shared.readmodel import Presence, presence_key, visitor_member, votes_field
 from shared.redis import script
 from shared.streams import DEAD_LEVEL, delivery_key
 
+_RATING = Kind.RATING
 _SCRIPT = script("services.counter", "read.lua")
 
 
@@ -59,7 +60,7 @@ def _asked(arrivals: Iterable[Arrival]) -> tuple[dict[Place, dict[int, None]], d
     votes: dict[str, dict[VoteKey, None]] = {}
     for arrival in arrivals:
         event = arrival.event
-        if event.kind is Kind.RATING:
+        if event.kind is _RATING:
             votes.setdefault(event.site, {})[event.site, event.item, event.visitor] = None
         else:
             visitors.setdefault((event.site, event.source), {})[event.visitor] = None

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from importlib import resources
 
+from msgspec.structs import astuple
+
 from services.counter.batch import Batch, Position
 from services.counter.enrich import OLDEST_MS
 from services.counter.rows import Row
@@ -71,5 +73,5 @@ def where_rows(batch: Batch) -> dict[str, object]:
 
 def columns(rows: Sequence[Row]) -> dict[str, Sequence[object]]:
     """The rows as columns of the table, in types that the driver writes quickly."""
-    values: dict[str, Sequence[object]] = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
-    return values | {"id": [int.from_bytes(row.id, "big") for row in rows]}
+    values = zip(*map(astuple, rows), strict=True)
+    return dict(zip(Row.__struct_fields__, values, strict=True)) | {"id": [int.from_bytes(row.id) for row in rows]}

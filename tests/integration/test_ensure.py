@@ -6,6 +6,7 @@ from shutil import rmtree
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 import shared.redis
@@ -66,7 +67,7 @@ async def small_window(store: ClickHouse) -> None:
 async def inserts_of_another_shard(store: ClickHouse) -> None:
     for number in range(WINDOW + 1):
         (row,) = compute([view(site="kolkata")]).rows
-        await insert(store, f"other {number}", [row._replace(shard=1, entry_seq=number)])
+        await insert(store, f"other {number}", [replace(row, shard=1, entry_seq=number)])
 
 
 async def rows(store: ClickHouse) -> int:
