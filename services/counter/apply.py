@@ -19,8 +19,7 @@ async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Iterable[Com
 
     FencedError where the shard has passed to another counter; then nothing was changed.
     """
-    ids = [str(entry.id) for entry in batch.entries]
-    words = GROUP, epoch, packed(commands), *ids
+    words: list[str | int | bytes] = [GROUP, epoch, packed(commands), *(str(entry.id) for entry in batch.entries)]
     with metrics.APPLY_SECONDS.labels(str(batch.shard)).time(), tracing.script("apply"):
         # Not EVALSHA: after a restart Redis would not know the script, on the one path that must work.
         acknowledged = await redis.eval(_SCRIPT, 2, events_key(batch.shard), epoch_key(batch.shard), *words)

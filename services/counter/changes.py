@@ -73,7 +73,7 @@ def rating_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
 
 
 def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Command]:
-    """Each visitor into the set of what they are now, out of that of what they were; the sets cut at the visit window."""
+    """Each visitor into the set of what they are now, out of that of what they were; all cut at the visit window."""
     for place, latest in outcome.latest.items():
         site, source = place
         seen, standing = state.seen[place], state.standing.get(place, {})
@@ -82,7 +82,9 @@ def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Com
             words[now.presence] += now.at, visitor_member(visitor)
         for presence in Presence:
             key = presence_key(shard, site, presence, source)
-            gone = [visitor_member(v) for v in standing.get(presence, ()) if seen[v].presence is not presence]
+            gone: list[Word] = [
+                visitor_member(v) for v in standing.get(presence, ()) if seen[v].presence is not presence
+            ]
             for part in parts(gone):
                 yield "ZREM", key, *part
             for part in parts(words[presence]):

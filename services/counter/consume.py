@@ -61,9 +61,7 @@ class BatchCounter:
         """
         with (
             log.about(shard=batch.shard, batch=batch.token),
-            tracing.process(
-                batch.shard, batch.token, batch.entries, events=batch.size, recovered=batch.recovered
-            ),
+            tracing.process(batch.shard, batch.token, batch.entries, events=batch.size, recovered=batch.recovered),
         ):
             try:
                 await self._count(batch)

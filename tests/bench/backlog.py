@@ -12,7 +12,9 @@ from shared.sites import Site, Sites
 from shared.streams import Entry, EntryId, delivery_key, encode_entry, events_key
 from tests.bench.traffic import page_views
 
-SITES = Sites([Site(id=f"site{number}", hostnames=["*"], timezone="Asia/Ho_Chi_Minh") for number in range(20)], shards=1)
+SITES = Sites(
+    [Site(id=f"site{number}", hostnames=["*"], timezone="Asia/Ho_Chi_Minh") for number in range(20)], shards=1
+)
 _SHARES = list(accumulate(1 / rank for rank in range(1, len(SITES) + 1)))
 """The sites' shares are those of Zipf's law."""
 _KINDS = (Kind.PAGEVIEW, Kind.PING, Kind.LEAVE, Kind.RATING)

@@ -2,7 +2,8 @@
 
     python -m tests.bench.bare_insert chdb:///folder '<a Part as JSON>'
 
-prints how many rows there were, and the seconds and CPU seconds of all INSERTs but the first. The rows are what the counter makes of the same entries, in the same batches and with the same settings.
+prints how many rows there were, and the seconds and CPU seconds of all INSERTs but the first. The rows are what the
+counter makes of the same entries, in the same batches and with the same settings.
 """
 
 import asyncio

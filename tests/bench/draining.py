@@ -2,9 +2,9 @@
 
     python -m tests.bench.draining [--events 1000000] [--rounds 5]
 
-The backlog is drained in parts: a counter drains a part into its store, then bare INSERTs put the same rows into another
-one, and so on, so that what else the machine does slows both. The first batch of each is warm-up. Where anything was
-lost or counted twice, there is no result.
+The backlog is drained in parts: a counter drains a part into its store, then bare INSERTs put the same rows into
+another one, and so on, so that what else the machine does slows both. The first batch of each is warm-up. Where
+anything was lost or counted twice, there is no result.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from shared.delivery import Delivery, parse_delivery
-from shared.streams import delivery_key, events_key
+from shared.streams import delivery_key
 from tests.bench.backlog import SITES, Part, append_part
 from tests.bench.result import Result
 from tests.support.servers import RedisServer

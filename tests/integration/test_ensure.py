@@ -15,7 +15,7 @@ from services.counter.recover import pending_batch
 from services.counter.rows import Row
 from services.counter.store import PatientStore
 from services.counter.truth import ROLL_UPS
-from services.counter.write import write
+from services.counter.write import columns, write
 from shared.clickhouse import ClickHouse
 from shared.delivery import read_delivery
 from shared.errors import StoreError
@@ -98,9 +98,9 @@ async def test_an_insert_that_is_done_after_the_look_is_what_is_counted(
 
     async def overtaken(self: PatientStore, *arguments: Any) -> None:
         if late:
-            columns = dict(zip(Row._fields, zip(*late, strict=True), strict=True))
+            values = columns(late)
             late.clear()
-            await real_insert(self, "events", columns, *arguments[2:])
+            await real_insert(self, "events", values, *arguments[2:])
         await real_insert(self, *arguments)
 
     real_insert = PatientStore.insert

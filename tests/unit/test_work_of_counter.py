@@ -17,12 +17,11 @@ from services.counter.consume import BatchCounter
 from services.counter.resent import RecentIds
 from services.counter.session import MAX_ENTRIES
 from services.counter.store import PatientStore
-from shared.streams import Entry
 from tests.bench.backlog import SITES, Part
 from tests.support.batches import ACCEPTED
 
 EVENTS = 5_000
-CALLS = 26
+CALLS = 33
 """Calls of functions, of Python or C, per event of a batch."""
 COMMANDS = 1.1
 """Redis commands per event that the scripts run. A page with its reader takes four; events share pages and readers."""
