@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis import Redis
 
@@ -76,7 +76,8 @@ def append_part(redis: "Redis", shard: int, part: Part) -> None:
     """Put a part on the stream, as accepted."""
     pipe = redis.pipeline(transaction=False)
     for number, entry in enumerate(part.entries()):
-        pipe.xadd(events_key(shard), dict(entry.fields), id=str(entry.id))
+        fields: Any = entry.fields
+        pipe.xadd(events_key(shard), fields, id=str(entry.id))
         if number % _ROUND_TRIP_ENTRIES == 0:
             pipe.execute()
     pipe.hincrby(delivery_key(shard), "accepted", part.events)
