@@ -7,7 +7,6 @@ another one, and so on, so that what else the machine does slows both. The first
 anything was lost or counted twice, there is no result.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -24,12 +22,12 @@ from redis import Redis
 from shared.delivery import Delivery, parse_delivery
 from shared.streams import delivery_key
 from tests.bench.backlog import SITES, Part, append_part
-from tests.bench.result import Result
+from tests.bench.options import Measured, Options, VoidError, run
+from tests.bench.result import compared
 from tests.support.servers import RedisServer
-from tests.support.truycap import ROOT, Service, run
+from tests.support.truycap import ROOT, Service
+from tests.support.truycap import run as truycap
 
-EVENTS = 1_000_000
-ROUNDS = 5
 _EVENTS_PER_VISITOR = 6
 _MOST_SECONDS = 300
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -66,7 +64,7 @@ def delivery(redis: "Redis") -> Delivery:
 
 
 def drain(server: RedisServer, redis: "Redis", counter: Service) -> Drained:
-    """Drain what waits. RuntimeError where that takes too long."""
+    """Drain what waits. VoidError where that takes too long."""
     begin, began, cpu, of_redis = delivery(redis).difference, 0.0, 0.0, 0.0
     ends = time.monotonic() + _MOST_SECONDS
     with counter:
@@ -75,7 +73,7 @@ def drain(server: RedisServer, redis: "Redis", counter: Service) -> Drained:
                 begin, began = waiting, time.monotonic()
                 cpu, of_redis = cpu_seconds(counter.pid), cpu_seconds(server.pid)
             if time.monotonic() > ends:
-                raise RuntimeError(f"{waiting} events still wait after {_MOST_SECONDS} s:\n{counter.output[-2000:]}")
+                raise VoidError(f"{waiting} events still wait after {_MOST_SECONDS} s:\n{counter.output[-2000:]}")
             time.sleep(0.005)
         took = time.monotonic() - began
         return Drained(begin, took, cpu_seconds(counter.pid) - cpu, cpu_seconds(server.pid) - of_redis)
@@ -90,7 +88,7 @@ def insert(dsn: str, part: Part, events: int) -> tuple[int, Drained]:
 
 
 def measure(events: int, rounds: int) -> tuple[list[Drained], list[Drained]]:
-    """The counter's rounds and those of the bare INSERTs. RuntimeError where the run is void."""
+    """The counter's rounds and those of the bare INSERTs. VoidError where the run is void."""
     counted, inserted, rows = [], [], 0
     with tempfile.TemporaryDirectory() as name, RedisServer(Path(name) / "redis") as server:
         folder, redis = Path(name), Redis.from_url(server.url)
@@ -113,34 +111,23 @@ def measure(events: int, rounds: int) -> tuple[list[Drained], list[Drained]]:
             print(f"round {number}: counted {counted[-1]}; inserted {took}", flush=True)
         _do("verify", environment)
         if (found := delivery(redis)).stored != rows:
-            raise RuntimeError(f"void: {rows} rows were inserted, of the same events: {found}")
+            raise VoidError(f"{rows} rows were inserted, of the same events: {found}")
     return counted, inserted
 
 
 def _do(command: str, environment: Mapping[str, str]) -> None:
-    done = run(command, environment=environment, timeout=_MOST_SECONDS)
+    done = truycap(command, environment=environment, timeout=_MOST_SECONDS)
     if done.returncode:
-        raise RuntimeError(f"void: truycap {command} says\n{done.stdout}{done.stderr}")
+        raise VoidError(f"truycap {command} says\n{done.stdout}{done.stderr}")
 
 
-def results(events: int = EVENTS, rounds: int = ROUNDS) -> list[Result]:
+def main(options: Options) -> Measured:
     """Row c."""
-    counted, inserted = measure(events, rounds)
-    rate, limit = (median(took.rate for took in all_rounds) for all_rounds in (counted, inserted))
-    ratio = median(one.rate / other.rate for one, other in zip(counted, inserted, strict=True))
-    what = f"counter draining a backlog of {events:,} events, against bare INSERTs of the same rows"
-    return [Result("c", what, f"{rate:,.0f} events/s", f"{limit:,.0f} events/s", ratio, least=0.4, aim=0.6)]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments = parser.parse_args()
-    for result in results(arguments.events, arguments.rounds):
-        print(result)
-        sys.exit(not result.reached)
+    counted, inserted = measure(options.events, options.rounds)
+    rates, limits = ([took.rate for took in all_rounds] for all_rounds in (counted, inserted))
+    what = f"counter draining a backlog of {options.events:,} events"
+    return [compared("c", what, "events/s", rates, "bare INSERTs of the same rows", limits, 0.4, 0.6)], []
 
 
 if __name__ == "__main__":
-    main()
+    run(main, __doc__)
