@@ -99,6 +99,8 @@ class Source(IntEnum):
     LIVE = 1
     IMPORT = 2
 
+    __hash__ = int.__hash__  # an Enum's own hashes the name, in Python
+
 
 class StreamEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One accepted event as it stands on the stream.

@@ -25,6 +25,8 @@ class Presence(StrEnum):
     BOT = "bots"
     LEFT = "left"
 
+    __hash__ = str.__hash__  # an Enum's own is in Python
+
 
 class Measure(StrEnum):
     """What is counted by day, month, year and in total; bots are in neither."""
@@ -88,4 +90,4 @@ def readers_prefix(shard: int) -> str:
 
 
 def visitor_member(visitor: int) -> str:
-    return f"{visitor:016x}"
+    return visitor.to_bytes(8).hex()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from services.counter.batch import Batch
-from services.counter.changes import Command, Word
+from services.counter.commands import Command, packed
 from services.counter.lease import FencedError, epoch_key
 from shared import metrics, tracing
 from shared.redis import script
@@ -19,10 +19,7 @@ async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Iterable[Com
 
     FencedError where the shard has passed to another counter; then nothing was changed.
     """
-    words: list[Word] = [GROUP, epoch, len(batch.entries), *(str(entry.id) for entry in batch.entries)]
-    for command in commands:
-        words.append(len(command))
-        words.extend(command)
+    words: list[str | int | bytes] = [GROUP, epoch, packed(commands), *(str(entry.id) for entry in batch.entries)]
     with metrics.APPLY_SECONDS.labels(str(batch.shard)).time(), tracing.script("apply"):
         # Not EVALSHA: after a restart Redis would not know the script, on the one path that must work.
         acknowledged = await redis.eval(_SCRIPT, 2, events_key(batch.shard), epoch_key(batch.shard), *words)

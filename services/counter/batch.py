@@ -36,10 +36,11 @@ class Batch:
         return frozenset(entry.id for entry in self.entries if REPLAYED in entry.fields)
 
     @cached_property
-    def events(self) -> list[tuple[Position, StreamEvent | Malformed]]:
-        """What the entries hold, decoded, by its position, in order."""
-        return [
-            (Position(entry.id, number), event)
-            for entry in self.entries
-            for number, event in enumerate(decode_entry(entry))
-        ]
+    def events(self) -> list[tuple[EntryId, list[StreamEvent | Malformed]]]:
+        """What the entries hold, decoded, in order; a place in a list is an event's number."""
+        return [(entry.id, decode_entry(entry)) for entry in self.entries]
+
+    @cached_property
+    def size(self) -> int:
+        """How many events there are; an entry that cannot be read at all is one."""
+        return sum(len(events) for _, events in self.events)

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from services.counter.batch import Batch
-from services.counter.enrich import Outcome, Seen, State
+from services.counter.commands import Command, Word, binary, parts
+from services.counter.enrich import Outcome, State
 from services.counter.rows import BOT, PAGEVIEW, Row
 from shared.events import Source
 from shared.readmodel import (
@@ -30,11 +31,7 @@ from shared.readmodel import (
 )
 from shared.streams import DEAD_LEVEL, dead_key, delivery_key
 
-Word = str | int | bytes
-Command = Sequence[Word]
-
 _WEEK_SECONDS = 7 * 86_400
-_MEMBERS_PER_COMMAND = 1000
 
 
 def changes(batch: Batch, rows: Sequence[Row], outcome: Outcome, state: State) -> Iterator[Command]:
@@ -49,15 +46,12 @@ def changes(batch: Batch, rows: Sequence[Row], outcome: Outcome, state: State) -
 
 def count_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
     """Visits and page views by period, views by item."""
-    per_day: Counter[tuple[str, object, bool]] = Counter()
-    views: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        if row.type == PAGEVIEW and row.kind != BOT:
-            per_day[row.site, row.date, bool(row.visit)] += 1
-            views[row.site, row.item] += 1
+    people = [row for row in rows if row.type == PAGEVIEW and row.kind != BOT]
+    per_day = Counter((row.site, row.date, bool(row.visit)) for row in people)
+    views = Counter((row.site, row.item) for row in people)
     totals: Counter[tuple[str, str]] = Counter()
     for (site, day, visit), number in per_day.items():
-        for period in counted_periods(day):  # type: ignore[arg-type]
+        for period in counted_periods(day):
             totals[site, counts_field(Measure.PAGEVIEWS, period)] += number
             if visit:
                 totals[site, counts_field(Measure.VISITS, period)] += number
@@ -79,18 +73,21 @@ def rating_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
 
 
 def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Command]:
-    """Each visitor into the set of what they are now, and out of the others; the sets cut at the visit window."""
-    for (site, source), latest in outcome.latest.items():
-        by_presence: dict[Presence, list[tuple[int, Seen]]] = {presence: [] for presence in Presence}
-        for visitor, seen in state.seen[site, source].items():
-            by_presence[seen.presence].append((visitor, seen))
+    """Each visitor into the set of what they are now, out of that of what they were; all cut at the visit window."""
+    for place, latest in outcome.latest.items():
+        site, source = place
+        seen, standing = state.seen[place], state.standing.get(place, {})
+        words: dict[Presence, list[Word]] = {presence: [] for presence in Presence}
+        for visitor, now in seen.items():
+            words[now.presence] += now.at, visitor_member(visitor)
         for presence in Presence:
             key = presence_key(shard, site, presence, source)
-            others = [visitor_member(v) for other in Presence if other is not presence for v, _ in by_presence[other]]
-            for part in parts(others):
+            gone: list[Word] = [
+                visitor_member(v) for v in standing.get(presence, ()) if seen[v].presence is not presence
+            ]
+            for part in parts(gone):
                 yield "ZREM", key, *part
-            words = [word for v, seen in by_presence[presence] for word in (seen.at, visitor_member(v))]
-            for part in parts(words):
+            for part in parts(words[presence]):
                 yield "ZADD", key, *part
             yield "ZREMRANGEBYSCORE", key, "-inf", f"({latest - VISIT_MS}"
             # Longer than any outage during which events wait: they find who was seen before it.
@@ -101,8 +98,13 @@ def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:
     """Who has an item open."""
     for (site, item), who in outcome.readers.items():
         key = readers_key(shard, site, item)
-        gone = [visitor_member(visitor) for visitor, at in who.items() if at is None]
-        here = [word for visitor, at in who.items() if at is not None for word in (at, visitor_member(visitor))]
+        gone: list[Word] = []
+        here: list[Word] = []
+        for visitor, at in who.items():
+            if at is None:
+                gone.append(visitor_member(visitor))
+            else:
+                here += at, visitor_member(visitor)
         for part in parts(gone):
             yield "ZREM", key, *part
         for part in parts(here):
@@ -120,15 +122,16 @@ def delivery_changes(batch: Batch, counted: int, outcome: Outcome) -> Iterator[C
         yield "HINCRBY", key, f"rejected:{reason}", number
     for letter in outcome.dead:
         (entry, number), content = letter.position, letter.content
-        fields = {"reason": letter.reason, "entry": str(entry), "number": number, **content._asdict()}
+        fields: dict[str, Word] = {
+            "reason": letter.reason,
+            "entry": str(entry),
+            "number": number,
+            "v": binary(content.v),
+            "n": content.n,
+            "events": binary(content.events),
+        }
         yield "HINCRBY", key, "dead", content.n
         yield "XADD", dead_key(batch.shard), "*", *(word for field in fields.items() for word in field)
     if outcome.level_change:  # not the level itself: a replay may change it meanwhile
         yield "HINCRBY", key, DEAD_LEVEL, outcome.level_change
     yield "HSET", key, "applied", str(batch.entries[-1].id)
-
-
-def parts(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    """The words of a command of any length, in parts that Lua can unpack; pairs stay together."""
-    for start in range(0, len(words), _MEMBERS_PER_COMMAND):
-        yield words[start : start + _MEMBERS_PER_COMMAND]

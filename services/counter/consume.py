@@ -61,9 +61,7 @@ class BatchCounter:
         """
         with (
             log.about(shard=batch.shard, batch=batch.token),
-            tracing.process(
-                batch.shard, batch.token, batch.entries, events=len(batch.events), recovered=batch.recovered
-            ),
+            tracing.process(batch.shard, batch.token, batch.entries, events=batch.size, recovered=batch.recovered),
         ):
             try:
                 await self._count(batch)
@@ -96,7 +94,7 @@ class BatchCounter:
 
 def _measure(batch: Batch, outcome: Outcome, dead_level: int) -> None:
     shard = str(batch.shard)
-    metrics.BATCH_EVENTS.labels(shard).observe(len(batch.events))
+    metrics.BATCH_EVENTS.labels(shard).observe(batch.size)
     metrics.COUNTED.labels(shard).inc(len(outcome.rows) + outcome.presence_only)
     for _, reason in outcome.rejected:
         metrics.REJECTED.labels(shard, reason).inc()

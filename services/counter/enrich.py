@@ -7,7 +7,8 @@ again computes the same.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from uuid import UUID
+
+from msgspec import Struct
 
 from services.counter.agents import Agent, recognise
 from services.counter.batch import Batch, Position
@@ -17,7 +18,7 @@ from shared.calendar import local, month_of
 from shared.events import Kind, Source, StreamEvent
 from shared.readmodel import VISIT_MS, Presence
 from shared.sites import Site, Sites
-from shared.streams import Content, Malformed, encode_entry
+from shared.streams import Content, EntryId, Malformed, encode_entry
 
 ID_BYTES = 16
 OLDEST_MS = 946_684_800_000
@@ -27,13 +28,20 @@ FUTURE_MS = 10 * 60 * 1000
 OVERTAKEN_MS = 1000
 """A leave this soon after its visitor was seen was overtaken by the view of the next page."""
 
+# Until Python 3.12 an enum's member is found by a function: here once, not for every event.
+_PAGEVIEW, _RATING, _PING, _LEAVE = Kind
+_AS_GUEST, _AS_MEMBER, _AS_BOT, _LEFT = Presence
+_LIVE = Source.LIVE
+
 UNKNOWN_SITE = "unknown_site"
 
+Place = tuple[str, Source]
+"""Where somebody may be present: imported events have visitors of their own."""
 VoteKey = tuple[str, str, int]
 """(site, item, voter)"""
 
 
-class Seen(NamedTuple):
+class Seen(Struct, frozen=True, gc=False):
     """When a visitor was last seen (ms), and as what."""
 
     at: int
@@ -44,10 +52,12 @@ class Seen(NamedTuple):
 class State:
     """What earlier batches left behind, as far as this batch needs it; moved on while the batch is computed.
 
-    seen: by (site, source), then visitor. votes: the voter's score now. dead_level: see ceiling.py, in points.
+    seen: by (site, source), then visitor; standing: who of them stands in which set of the read model, and does not
+    move. votes: the voter's score now. dead_level: see ceiling.py, in points.
     """
 
-    seen: dict[tuple[str, Source], dict[int, Seen]] = field(default_factory=dict)
+    seen: dict[Place, dict[int, Seen]] = field(default_factory=dict)
+    standing: dict[Place, dict[Presence, list[int]]] = field(default_factory=dict)
     votes: dict[VoteKey, int] = field(default_factory=dict)
     dead_level: int = 0
 
@@ -81,7 +91,7 @@ class Outcome:
     dead: list[DeadLetter] = field(default_factory=list)
     presence_only: int = 0
     readers: dict[tuple[str, str], dict[int, int | None]] = field(default_factory=dict)
-    latest: dict[tuple[str, Source], int] = field(default_factory=dict)
+    latest: dict[Place, int] = field(default_factory=dict)
     level_change: int = 0
 
     def keep(self, written: Mapping[Position, Row]) -> None:
@@ -92,34 +102,52 @@ class Outcome:
         self.dead = [letter for letter in self.dead if letter.position not in written]
 
 
-class Arrival(NamedTuple):
-    """An event that may be counted, with its position and its site."""
+class Arrival(Struct, frozen=True, gc=False):
+    """An event that may be counted, with its place on the stream and its site."""
 
-    position: Position
+    entry: EntryId
+    number: int
     event: StreamEvent
     site: Site
+
+    @property
+    def position(self) -> Position:
+        return Position(self.entry, self.number)
 
 
 def sort_out(batch: Batch, sites: Sites, expired: Expired, outcome: Outcome) -> list[Arrival]:
     """The events that may be counted; all others go to the outcome with their reason."""
     arrivals = []
-    for position, event in batch.events:
-        if isinstance(event, Malformed):
-            outcome.dead.append(DeadLetter(position, event.reason, event.content))
-        elif (site := sites.once_known(event.site)) is None or sites.shard(event.site) != batch.shard:
-            reason = UNKNOWN_SITE if site is None else "wrong_shard"
-            outcome.dead.append(DeadLetter(position, reason, encode_entry([event])))
-        elif event.kind in (Kind.PAGEVIEW, Kind.RATING) and len(event.id) != ID_BYTES:
-            outcome.dead.append(DeadLetter(position, "undecodable", encode_entry([event])))
-        elif event.time < OLDEST_MS:
-            outcome.rejected.append(Rejected(position, "too_old"))
-        elif event.time > position.entry.ms + FUTURE_MS:
-            outcome.rejected.append(Rejected(position, "in_the_future"))
-        elif site.id in expired and month_of(local(event.time, site.zone).date) in expired[site.id]:
-            outcome.rejected.append(Rejected(position, "expired"))
-        else:
-            arrivals.append(Arrival(position, event, site))
+    known: dict[str, Site | str] = {}
+    for entry, events in batch.events:
+        latest = entry.ms + FUTURE_MS
+        for number, event in enumerate(events):
+            if isinstance(event, Malformed):
+                outcome.dead.append(DeadLetter(Position(entry, number), event.reason, event.content))
+                continue
+            if (site := known.get(event.site)) is None:
+                site = known[event.site] = _site_or_reason(event.site, batch.shard, sites)
+            if isinstance(site, str):
+                outcome.dead.append(DeadLetter(Position(entry, number), site, encode_entry([event])))
+            elif len(event.id) != ID_BYTES and event.kind in (_PAGEVIEW, _RATING):
+                outcome.dead.append(DeadLetter(Position(entry, number), "undecodable", encode_entry([event])))
+            elif event.time < OLDEST_MS:
+                outcome.rejected.append(Rejected(Position(entry, number), "too_old"))
+            elif event.time > latest:
+                outcome.rejected.append(Rejected(Position(entry, number), "in_the_future"))
+            elif site.id in expired and month_of(local(event.time, site.zone).date) in expired[site.id]:
+                outcome.rejected.append(Rejected(Position(entry, number), "expired"))
+            else:
+                arrivals.append(Arrival(entry, number, event, site))
     return arrivals
+
+
+def _site_or_reason(site_id: str, shard: int, sites: Sites) -> Site | str:
+    """The site, or why its events are dead letters on this shard."""
+    site = sites.once_known(site_id)
+    if site is None:
+        return UNKNOWN_SITE
+    return site if sites.shard(site_id) == shard else "wrong_shard"
 
 
 def enrich(
@@ -133,97 +161,90 @@ def enrich(
 
     stored: where events with ids of the batch were counted already, by (site, id); it may be this batch itself.
     """
-    first: dict[tuple[str, bytes], Position] = {}
-    for position, event, site in arrivals:
+    counted: set[tuple[str, bytes]] = set()
+    for arrival in arrivals:
+        event = arrival.event
         agent = recognise(event.agent)
-        if event.kind in (Kind.PING, Kind.LEAVE):
+        if event.kind is _PING or event.kind is _LEAVE:
             outcome.presence_only += 1
             _see(event, agent, state, outcome)
             continue
         key = (event.site, event.id)
         earlier = stored.get(key)
-        if key in first or (earlier is not None and earlier < position):
-            outcome.rejected.append(Rejected(position, "duplicate"))
+        if key in counted or (earlier is not None and earlier < arrival.position):
+            outcome.rejected.append(Rejected(arrival.position, "duplicate"))
             continue
-        first[key] = position
-        if event.kind is Kind.PAGEVIEW:
+        counted.add(key)
+        if event.kind is _PAGEVIEW:
             visit = _see(event, agent, state, outcome)
-            outcome.rows.append(_row(batch.shard, position, event, site, agent, visit=visit))
+            outcome.rows.append(_row(batch.shard, arrival, agent, visit=visit))
+        elif agent.bot:
+            outcome.rejected.append(Rejected(arrival.position, "vote_of_a_bot"))
         else:
-            if agent.bot:
-                outcome.rejected.append(Rejected(position, "vote_of_a_bot"))
-                continue
             vote = (event.site, event.item, event.visitor)
             previous = state.votes.get(vote, 0)
             state.votes[vote] = event.score
-            outcome.rows.append(_row(batch.shard, position, event, site, agent, previous=previous))
+            outcome.rows.append(_row(batch.shard, arrival, agent, previous=previous))
 
 
 def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bool:
     """Note the visitor's presence; whether a page view of it now begins a visit."""
-    where = (event.site, event.source)
-    visitors = state.seen.setdefault(where, {})
+    place, time = (event.site, event.source), event.time
+    visitors = state.seen.setdefault(place, {})
     before = visitors.get(event.visitor)
-    outcome.latest[where] = max(outcome.latest.get(where, 0), event.time)
-    if event.kind is Kind.LEAVE:
+    if time > outcome.latest.get(place, 0):
+        outcome.latest[place] = time
+    if event.kind is _LEAVE:
         _leave(event, before, visitors, outcome)
         return False
     if agent.bot:
-        presence = Presence.BOT
-    elif event.member or (event.kind is Kind.PING and before and before.presence is Presence.MEMBER):
-        presence = Presence.MEMBER
+        presence = _AS_BOT
+    elif event.member or (before and event.kind is _PING and before.presence is _AS_MEMBER):
+        presence = _AS_MEMBER
     else:
-        presence = Presence.GUEST
-    visitors[event.visitor] = Seen(max(event.time, before.at if before else 0), presence)
-    if not agent.bot and event.source is Source.LIVE:
-        outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = event.time
-    unseen = before is None or before.presence is Presence.BOT or event.time - before.at > VISIT_MS
+        presence = _AS_GUEST
+    visitors[event.visitor] = Seen(before.at if before and before.at > time else time, presence)
+    if not agent.bot and event.source is _LIVE:
+        outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = time
+    unseen = before is None or before.presence is _AS_BOT or time - before.at > VISIT_MS
     return unseen and not agent.bot
 
 
 def _leave(event: StreamEvent, before: Seen | None, visitors: dict[int, Seen], outcome: Outcome) -> None:
     if before and event.time - before.at < OVERTAKEN_MS:
         return
-    if event.source is Source.LIVE:
+    if event.source is _LIVE:
         outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = None
     if before:
-        visitors[event.visitor] = Seen(event.time, Presence.LEFT)
+        visitors[event.visitor] = Seen(event.time, _LEFT)
 
 
-def _row(
-    shard: int,
-    position: Position,
-    event: StreamEvent,
-    site: Site,
-    agent: Agent,
-    *,
-    visit: bool = False,
-    previous: int = 0,
-) -> Row:
-    there = local(event.time, site.zone)
-    return Row(
-        shard=shard,
-        entry_ms=position.entry.ms,
-        entry_seq=position.entry.seq,
-        entry_index=position.number,
-        id=UUID(bytes=event.id),
-        type=PAGEVIEW if event.kind is Kind.PAGEVIEW else RATING,
-        source=event.source,
-        site=event.site,
-        time=event.time,
-        date=there.date,
-        hour=there.hour,
-        item=event.item,
-        title=event.title,
-        visitor=event.visitor,
-        kind=BOT if agent.bot else MEMBER if event.member else GUEST,
-        visit=visit,
-        bot=agent.bot,
-        browser=agent.browser,
-        system=agent.system,
-        country=event.country,
-        referrer=event.referrer,
-        score=event.score,
-        previous=previous,
-        agent=event.agent,
+def _row(shard: int, arrival: Arrival, agent: Agent, *, visit: bool = False, previous: int = 0) -> Row:
+    entry, event = arrival.entry, arrival.event
+    there = local(event.time, arrival.site.zone)
+    return Row(  # by place: 24 names would be most of the time that an event takes
+        shard,
+        entry.ms,
+        entry.seq,
+        arrival.number,
+        event.id,
+        PAGEVIEW if event.kind is _PAGEVIEW else RATING,
+        event.source,
+        event.site,
+        event.time,
+        there.date,
+        there.hour,
+        event.item,
+        event.title,
+        event.visitor,
+        BOT if agent.bot else MEMBER if event.member else GUEST,
+        visit,
+        agent.bot,
+        agent.browser,
+        agent.system,
+        event.country,
+        event.referrer,
+        event.score,
+        previous,
+        event.agent,
     )

@@ -50,5 +50,6 @@ def _lines(level: int, what: str, found: Sequence[tuple[str, Position, int]], ba
 
 def _id(batch: Batch, position: Position) -> str | None:
     """The id that the tracker gave an event; pings, leaves and what cannot be decoded have none."""
-    _, event = batch.events[bisect_left(batch.events, position, key=itemgetter(0))]
+    _, events = batch.events[bisect_left(batch.events, position.entry, key=itemgetter(0))]
+    event = events[position.number]
     return str(UUID(bytes=event.id)) if isinstance(event, StreamEvent) and len(event.id) == ID_BYTES else None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
-from services.counter.changes import Command, parts
+from services.counter.commands import Command, parts
 from services.counter.lease import FencedError, epoch_key, taken_over
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time

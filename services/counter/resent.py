@@ -66,11 +66,12 @@ class RecentIds:
     def positions(self, arrivals: Iterable[Arrival]) -> Positions:
         """Where those of the arrivals were counted that are known from an entry at most RECENT_MS before their own."""
         found: Positions = {}
-        for position, event, _ in arrivals:
-            known = self._positions.get((event.site, event.id))
-            if known and position.entry.ms - known[0] <= RECENT_MS:
+        for arrival in arrivals:
+            key = (arrival.event.site, arrival.event.id)
+            known = self._positions.get(key)
+            if known and arrival.entry.ms - known[0] <= RECENT_MS:
                 ms, seq, number = known
-                found[event.site, event.id] = Position(EntryId(ms, seq), number)
+                found[key] = Position(EntryId(ms, seq), number)
         return found
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -78,16 +79,20 @@ class RecentIds:
 
         No batch begins earlier than the one before it, but it may begin before that one's end.
         """
+        live = Source.LIVE
         for row in rows:
-            if row.source == Source.LIVE and row.entry_ms - row.time <= LATE_MS:
-                key = (row.site, row.id.bytes)
+            if row.source == live and row.entry_ms - row.time <= LATE_MS:
+                key = (row.site, row.id)
                 self._positions.pop(key, None)  # the order is that of the positions
                 self._positions[key] = (row.entry_ms, row.entry_seq, row.entry_index)
         oldest = rows[0].entry_ms - RECENT_MS if rows else 0
-        while self._positions:
-            key = next(iter(self._positions))
-            if self._positions[key][0] >= oldest and len(self._positions) <= MOST_RECENT:
+        surplus = len(self._positions) - MOST_RECENT
+        old = []  # found in one go: to look for the first one again and again would walk over those that were deleted
+        for number, (key, position) in enumerate(self._positions.items()):
+            if position[0] >= oldest and number >= surplus:
                 break
+            old.append(key)
+        for key in old:
             del self._positions[key]
 
 
@@ -106,7 +111,7 @@ async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:
 
 async def find_stored(store: Queries, shard: int, arrivals: Sequence[Arrival]) -> Positions:
     """Where the resent events among the arrivals stand in the store, if they are there: the earliest position."""
-    resent = [event for _, event, _ in arrivals if event.attempt and event.id]
+    resent = [arrival.event for arrival in arrivals if arrival.event.attempt and arrival.event.id]
     stored: Positions = {}
     for start in range(0, len(resent), _IDS_PER_QUERY):
         part = resent[start : start + _IDS_PER_QUERY]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from importlib import resources
 
+from msgspec.structs import astuple
+
 from services.counter.batch import Batch, Position
 from services.counter.enrich import OLDEST_MS
 from services.counter.rows import Row
@@ -34,12 +36,12 @@ def insert_settings(token: str) -> dict[str, object]:
 async def write(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> None:
     """Insert rows of a batch; returns when they are stored. guard: raises where the shard is no longer ours."""
     if rows:
-        await store.insert("events", _columns(rows), insert_settings(token), guard)
+        await store.insert("events", columns(rows), insert_settings(token), guard)
 
 
 async def write_once(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> bool:
     """The same, tried only once; False where the store failed and it may be stored, or in part."""
-    return not rows or await store.insert_once("events", _columns(rows), insert_settings(token), guard)
+    return not rows or await store.insert_once("events", columns(rows), insert_settings(token), guard)
 
 
 async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
@@ -53,7 +55,7 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
 
 def where_rows(batch: Batch) -> dict[str, object]:
     """Where in the table the rows of a batch stand, as parameters; empty where it can have none."""
-    times = [event.time for _, event in batch.events if isinstance(event, StreamEvent)]
+    times = [event.time for _, events in batch.events for event in events if isinstance(event, StreamEvent)]
     times = [time for time in times if OLDEST_MS <= time <= LATEST_MS]  # no others are ever stored
     if not times:
         return {}
@@ -69,5 +71,7 @@ def where_rows(batch: Batch) -> dict[str, object]:
     }
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, Sequence[object]]:
-    return dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+def columns(rows: Sequence[Row]) -> dict[str, Sequence[object]]:
+    """The rows as columns of the table, in types that the driver writes quickly."""
+    values = zip(*map(astuple, rows), strict=True)
+    return dict(zip(Row.__struct_fields__, values, strict=True)) | {"id": [int.from_bytes(row.id) for row in rows]}

@@ -6,6 +6,7 @@ from shutil import rmtree
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 import shared.redis
@@ -14,7 +15,7 @@ from services.counter.recover import pending_batch
 from services.counter.rows import Row
 from services.counter.store import PatientStore
 from services.counter.truth import ROLL_UPS
-from services.counter.write import write
+from services.counter.write import columns, write
 from shared.clickhouse import ClickHouse
 from shared.delivery import read_delivery
 from shared.errors import StoreError
@@ -66,7 +67,7 @@ async def small_window(store: ClickHouse) -> None:
 async def inserts_of_another_shard(store: ClickHouse) -> None:
     for number in range(WINDOW + 1):
         (row,) = compute([view(site="kolkata")]).rows
-        await insert(store, f"other {number}", [row._replace(shard=1, entry_seq=number)])
+        await insert(store, f"other {number}", [replace(row, shard=1, entry_seq=number)])
 
 
 async def rows(store: ClickHouse) -> int:
@@ -97,9 +98,9 @@ async def test_an_insert_that_is_done_after_the_look_is_what_is_counted(
 
     async def overtaken(self: PatientStore, *arguments: Any) -> None:
         if late:
-            columns = dict(zip(Row._fields, zip(*late, strict=True), strict=True))
+            values = columns(late)
             late.clear()
-            await real_insert(self, "events", columns, *arguments[2:])
+            await real_insert(self, "events", values, *arguments[2:])
         await real_insert(self, *arguments)
 
     real_insert = PatientStore.insert

@@ -42,7 +42,7 @@ async def test_what_may_come_again_is_known_and_no_other_live_event(migrated: Cl
     events = [accepted(days, source) for days in (KEPT_DAYS, GONE_DAYS) for source in Source]
     await store_rows(migrated, events)
     await migrated.command("OPTIMIZE TABLE events FINAL")
-    arrivals = [Arrival(position(1), event, HANOI) for event in events]
+    arrivals = [Arrival(position(1).entry, 0, event, HANOI) for event in events]
     known = await find_stored(migrated, 0, arrivals)
     assert {event.id for event in events} - {event_id for _, event_id in known} == {accepted(GONE_DAYS, Source.LIVE).id}
 

@@ -25,7 +25,7 @@ def live(number: int, before: int = 1000, **other: Any) -> StreamEvent:
 
 
 def arrival(at: int, number: int = 1) -> Arrival:
-    return Arrival(Position(EntryId(ACCEPTED + at, 0), 0), live(number), HANOI)
+    return Arrival(EntryId(ACCEPTED + at, 0), 0, live(number), HANOI)
 
 
 def counted(*batches: list[Row]) -> RecentIds:

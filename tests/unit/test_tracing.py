@@ -149,7 +149,7 @@ async def test_a_request_that_fails_is_answered_and_logged_within_its_trace(span
 
 async def test_why_a_batch_is_not_counted_is_logged_within_its_trace(spans: Spans) -> None:
     class Away:
-        def pipeline(self, **_: object) -> None:
+        def eval(self, *_: object) -> None:
             raise ConnectionError("Redis is away")
 
     anything: Any = None

@@ -1,7 +1,7 @@
 -- The rows of a batch that an earlier attempt has written already, in the order of the table's columns.
 SELECT
-    shard, entry_ms, entry_seq, entry_index, id, CAST(type AS Int8), CAST(source AS Int8), site,
-    toUnixTimestamp64Milli(time), date, hour, item, title, visitor, CAST(kind AS Int8), visit, bot, browser, system,
+    shard, entry_ms, entry_seq, entry_index, UUIDStringToNum(toString(id)), CAST(type AS Int8), CAST(source AS Int8),
+    site, toUnixTimestamp64Milli(time), date, hour, item, title, visitor, CAST(kind AS Int8), visit, bot, browser, system,
     country, referrer, score, previous, agent
 FROM events
 WHERE shard = {shard:UInt16}

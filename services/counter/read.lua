@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+-- Reads at one moment what a batch must know.
+--
+-- KEYS  the shard's epoch
+-- ARGV  epoch, and the reading Redis commands on keys of this shard, packed with msgpack
+-- Returns their answers; -1 where the shard has passed to another counter.
+--
+-- allow-oom: a full Redis is emptied by counting.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+
+local answers = {}
+for number, command in ipairs(cmsgpack.unpack(ARGV[2])) do
+  answers[number] = redis.call(unpack(command))
+end
+return answers

@@ -1,0 +1,84 @@
+"""A backlog as ingest's group commits leave it on a stream: the shape of a real log, on many sites at once."""
+
+import random
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from shared.events import Kind, Source, StreamEvent
+from shared.sites import Site, Sites
+from shared.streams import Entry, EntryId, delivery_key, encode_entry, events_key
+from tests.bench.traffic import page_views
+
+SITES = Sites(
+    [Site(id=f"site{number}", hostnames=["*"], timezone="Asia/Ho_Chi_Minh") for number in range(20)], shards=1
+)
+_SHARES = list(accumulate(1 / rank for rank in range(1, len(SITES) + 1)))
+"""The sites' shares are those of Zipf's law."""
+_KINDS = (Kind.PAGEVIEW, Kind.PING, Kind.LEAVE, Kind.RATING)
+_KIND_SHARES = list(accumulate((85, 9, 4, 2)))
+_ENTRY_EVENTS = (100, 250)
+_ENTRY_MS = 10
+_ROUND_TRIP_ENTRIES = 50
+
+
+class Part(NamedTuple):
+    """A part of a backlog. number: from 0, each with ids of its own; visitors: how many there are, the same in every
+    part; begin: when its first entry was written, in ms.
+    """
+
+    number: int
+    events: int
+    visitors: int
+    begin: int
+
+    def entries(self) -> Iterator[Entry]:
+        """Its entries, always the same ones."""
+        chance = random.Random(self.number)
+        views, sites = page_views(), list(SITES)
+        countries = ("VN", "VN", "VN", "US", "")
+        left, ms = self.events, self.begin
+        while left:
+            size = min(left, chance.randint(*_ENTRY_EVENTS))
+            events = []
+            for kind, site in zip(
+                chance.choices(_KINDS, cum_weights=_KIND_SHARES, k=size),
+                chance.choices(sites, cum_weights=_SHARES, k=size),
+                strict=True,
+            ):
+                view = chance.choice(views)
+                events.append(
+                    StreamEvent(
+                        kind=kind,
+                        source=Source.LIVE,
+                        site=site,
+                        time=ms - chance.randrange(5),
+                        id=chance.randbytes(16) if kind in (Kind.PAGEVIEW, Kind.RATING) else b"",
+                        # Spread over 64 bits, as a hash is.
+                        visitor=chance.randrange(self.visitors) * 0x9E3779B97F4A7C15 % 2**64,
+                        item=view.path,
+                        score=chance.randint(1, 5) if kind is Kind.RATING else 0,
+                        referrer=view.referrer if kind is Kind.PAGEVIEW else "",
+                        title=view.title if kind is Kind.PAGEVIEW else "",
+                        agent=view.agent,
+                        country=chance.choice(countries),
+                    )
+                )
+            content = encode_entry(events)
+            fields = {b"v": content.v, b"n": b"%d" % content.n, b"events": content.events}
+            yield Entry(EntryId(ms, 0), fields)
+            left, ms = left - size, ms + _ENTRY_MS
+
+
+def append_part(redis: "Redis", shard: int, part: Part) -> None:
+    """Put a part on the stream, as accepted."""
+    pipe = redis.pipeline(transaction=False)
+    for number, entry in enumerate(part.entries()):
+        fields: Any = entry.fields
+        pipe.xadd(events_key(shard), fields, id=str(entry.id))
+        if number % _ROUND_TRIP_ENTRIES == 0:
+            pipe.execute()
+    pipe.hincrby(delivery_key(shard), "accepted", part.events)
+    pipe.execute()

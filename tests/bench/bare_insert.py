@@ -1,0 +1,53 @@
+"""What the counter is measured against: the INSERTs of a part of a backlog, and nothing else, in a process of its own.
+
+    python -m tests.bench.bare_insert chdb:///folder '<a Part as JSON>'
+
+prints how many rows there were, and the seconds and CPU seconds of all INSERTs but the first. The rows are what the
+counter makes of the same entries, in the same batches and with the same settings.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
+
+from services.counter.batch import Batch
+from services.counter.enrich import Outcome, State, enrich, sort_out
+from services.counter.session import MAX_ENTRIES
+from services.counter.write import columns, insert_settings
+from shared.clickhouse import ClickHouse
+from shared.schema import migrate
+from tests.bench.backlog import SITES, Part
+
+
+def batches(part: Part) -> Iterator[tuple[str, Mapping[str, Sequence[object]]]]:
+    """Token and columns of each batch."""
+    state, entries = State(), part.entries()
+    while some := list(islice(entries, MAX_ENTRIES)):
+        batch, outcome = Batch(0, some), Outcome()
+        arrivals = sort_out(batch, SITES, MappingProxyType({}), outcome)
+        enrich(batch, arrivals, state, {}, outcome)
+        yield batch.token, columns(outcome.rows)
+
+
+async def insert(dsn: str, part: Part) -> None:
+    store = await ClickHouse.connect(dsn)
+    await migrate(store, 1)
+    made = list(batches(part))
+    gc.freeze()
+    began = cpu = 0.0
+    for number, (token, values) in enumerate(made):
+        if number == 1:
+            began, cpu = time.monotonic(), time.process_time()
+        await store.insert("events", values, insert_settings(token))
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    print(sum(len(values["id"]) for _, values in made), seconds, cpu)
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(insert(sys.argv[1], Part(*json.loads(sys.argv[2]))))
