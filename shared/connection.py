@@ -7,14 +7,13 @@ the bytes of a request's head, those of its body, and (server.py) the time in wh
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import quote
 
 import httptools
 
-from shared.http import Request, Routes
+from shared.http import Found, Request
 
 MOST_HEAD_BYTES = 131_072
 """Of the request line and the headers; a URL may have 32 KB, and a Referer the same again."""
@@ -28,11 +27,9 @@ class Host(Protocol):
     general_lines: bytes
     connections: "set[Connection]"
 
-    @property
-    def routes(self) -> Iterable[Routes]: ...
-
-    def cold(self, request: Request, /) -> None:
-        """Answers what no route has."""
+    def find(self, target: bytes, /) -> Found:
+        """What has a path, which a query may follow."""
+        ...
 
 
 class Connection(asyncio.Protocol):
@@ -49,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._client = ""
+        self._began = 0.0
         self.transport: asyncio.Transport
         self.due_since: float | None = time.monotonic()
         self.idle = True
@@ -90,40 +88,34 @@ class Connection(asyncio.Protocol):
         self._headers = {}
         self._head_bytes = 0
         self.idle = False
-        self.due_since = time.monotonic()
+        self._began = self.due_since = time.monotonic()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        before = self._headers.get(name)
-        self._headers[name] = value if before is None else b"%b,%b" % (before, value)
+        if name in self._headers:
+            value = b"%b,%b" % (self._headers[name], value)
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1
         parser = self._parser
+        route, handler, room = self._host.find(self._url)
         request = Request(self, parser.get_method().decode("ascii"), self._url, self._headers, self._client)
+        request.route, request.handler, request.room = route, handler, room
+        request.began = self._began
         request.keep_alive = (
             parser.get_http_version() == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
         )
         self._requests.append(request)
         if len(self._requests) > 1:
             self.transport.pause_reading()
-        self._find(request)
-        if int(self._headers.get(b"content-length", 0)) > request.room:
+        if int(self._headers.get(b"content-length", 0)) > room:
             self._too_large(request)
         elif b"expect" in self._headers:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _find(self, request: Request) -> None:
-        path = self._url.partition(b"?")[0]
-        for routes in self._host.routes:
-            if found := routes.find(path):
-                request.route, request.handler = found
-                request.room = routes.most_body_bytes
-                return
-        request.handler = self._host.cold
 
     def on_body(self, body: bytes) -> None:
         if self._requests and (request := self._requests[-1]).body is not None:

@@ -7,7 +7,7 @@ no task, no second look-up of a route and no thread. docs/performance.md says wh
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared import log, metrics
 from shared.errors import TruycapError, error_body
@@ -43,41 +43,26 @@ class Request:
     is closed before the end.
     """
 
-    __slots__ = (
-        "_began",
-        "_way",
-        "body",
-        "client",
-        "complete",
-        "gone",
-        "handler",
-        "headers",
-        "keep_alive",
-        "lost",
-        "method",
-        "room",
-        "route",
-        "target",
-        "then",
-    )
+    body: bytes | None = b""
+    then: Callable[[int | None], None] | None = None
+    gone: Callable[[], None] | None = None
+
+    # What the connection notes of it. room: bytes that its body may still have; complete: all of it has come; lost: its
+    # client has gone away.
+    route = ""
+    began = 0.0
+    room = 0
+    keep_alive = True
+    complete = False
+    lost = False
+    handler: Handler
 
     def __init__(self, way: Way, method: str, target: bytes, headers: dict[bytes, bytes], client: str) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self.client = client
-        self.body: bytes | None = b""
-        self.then: Callable[[int | None], None] | None = None
-        self.gone: Callable[[], None] | None = None
         self._way = way
-        self._began = time.monotonic()
-        # The connection's own notes.
-        self.route = ""
-        self.handler: Handler = Request.unhandled
-        self.room = MOST_BODY_BYTES
-        self.keep_alive = True
-        self.complete = False
-        self.lost = False
 
     def header(self, name: bytes) -> str:
         """The value of a header, empty where there is none; bytes that are not ASCII as U+FFFD."""
@@ -100,7 +85,7 @@ class Request:
             status = CLIENT_WENT_AWAY
         else:
             self._way.write_answer(self, status, head, body)
-        metrics.observe_request(self.route, status, time.monotonic() - self._began)
+        metrics.observe_request(self.route, status, time.monotonic() - self.began)
         if self.then:
             self.then(status)
 
@@ -124,14 +109,18 @@ class Request:
             self.then(None)
         return None if self.lost else self._way.begin_stream(self, head)
 
-    def unhandled(self) -> None:
-        """What a request is that no handler was found for."""
-        raise AssertionError(self.route)
-
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     """Headers as they are sent."""
     return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1", "replace")
+
+
+class Found(NamedTuple):
+    """What has a path: the route's template and its handler, and the largest body that it takes."""
+
+    route: str
+    handler: Handler
+    most_body_bytes: int
 
 
 class Routes:
@@ -147,15 +136,15 @@ class Routes:
         prefixed: Iterable[tuple[str, str, Handler]] = (),
         most_body_bytes: int = MOST_BODY_BYTES,
     ) -> None:
-        self.exact = {path.encode(): (path, handler) for path, handler in exact.items()}
-        self.prefixed = tuple((prefix.encode(), suffix.encode(), handler) for prefix, suffix, handler in prefixed)
-        self.most_body_bytes = most_body_bytes
+        self._exact = dict(exact)
+        self._prefixed = tuple(prefixed)
+        self._most_body_bytes = most_body_bytes
 
-    def find(self, path: bytes) -> tuple[str, Handler] | None:
-        """The route template and handler of a path, None where the ASGI application has it."""
-        if found := self.exact.get(path):
-            return found
-        for prefix, suffix, handler in self.prefixed:
+    def find(self, path: str) -> Found | None:
+        """What has a path, None where the ASGI application has it."""
+        if handler := self._exact.get(path):
+            return Found(path, handler, self._most_body_bytes)
+        for prefix, suffix, handler in self._prefixed:
             if path.startswith(prefix) and path.endswith(suffix):
-                return f"{prefix.decode()}{{site}}{suffix.decode()}", handler
+                return Found(f"{prefix}{{site}}{suffix}", handler, self._most_body_bytes)
         return None

@@ -20,8 +20,6 @@ about = structlog.contextvars.bound_contextvars
 _LEVELS = {
     "services.counter.app.faststream": "WARNING",
     "redis": "WARNING",
-    "granian": "WARNING",
-    "_granian": "WARNING",
     "clickhouse_connect": "WARNING",
     # What these say is in the error, which is logged by who called them; beside it they write addresses in full.
     "clickhouse_connect.driver._backend": "CRITICAL",

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from shared.connection import Connection
 from shared.errors import SetupError
-from shared.http import ANY_ORIGIN, Request, Routes
+from shared.http import ANY_ORIGIN, MOST_BODY_BYTES, Found, Request, Routes
 
 UNKNOWN_ROUTE = "unknown"
 IDLE_SECONDS = 75.0
@@ -19,6 +19,8 @@ SLOW_SECONDS = 30.0
 """So long the whole of a request may be on its way."""
 _LOOK_SECONDS = 1.0
 _BACKLOG = 2048
+_MOST_REMEMBERED = 4096
+_LONGEST_REMEMBERED = 128
 
 ASGI = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
@@ -26,16 +28,29 @@ ASGI = Callable[
 
 
 class Server:
-    """Serves on a socket from `start` on. routes: the services' hot paths; cold: the application that has the others."""
+    """Serves from `start` on. routes: the services' hot paths; cold: the application that has all others."""
 
     def __init__(self, *routes: Routes, cold: ASGI) -> None:
-        self.routes = routes
+        self._routes = routes
+        self._cold_path = Found(UNKNOWN_ROUTE, self.cold, MOST_BODY_BYTES)
+        self._found: dict[bytes, Found] = {}
         self.connections: set[Connection] = set()
         self.general_lines = b""
         self._cold = cold
         self._answering: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Server | None = None
         self._looking: asyncio.Task[None] | None = None
+
+    def find(self, target: bytes) -> Found:
+        """What has a path, which a query may follow."""
+        if found := self._found.get(target):
+            return found
+        path = target.partition(b"?")[0].decode("ascii", "replace")
+        hot = [found for routes in self._routes if (found := routes.find(path))]
+        found = hot[0] if hot else self._cold_path
+        if len(target) <= _LONGEST_REMEMBERED and len(self._found) < _MOST_REMEMBERED:
+            self._found[target] = found
+        return found
 
     async def start(self, listening: socket.socket) -> None:
         """Take connections."""

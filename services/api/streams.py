@@ -1,8 +1,7 @@
 """The open live streams: who is to have which event when. One task serves them all.
 
 A stream is two small objects and no task of its own, and all streams of a site get the same bytes. Sending never waits:
-granian queues what is sent, without a bound (its RSGI streams know no backpressure). What a client that does not read
-can make it keep is what a stream is sent in its lifetime: an event of half a kilobyte a second for an hour, 2 MB.
+a stream whose client does not read is ended.
 """
 
 import asyncio

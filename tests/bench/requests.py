@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.bench.traffic import HOST, body, page_views
 
-_ID = "00000000-0000-4000-8000-000000000000"
+NO_ID = "00000000-0000-4000-8000-000000000000"
 _VISITOR = "v000000000000000"
 _ADDRESS = "100.100.100"
 
@@ -25,7 +25,7 @@ class Request(NamedTuple):
     def of(cls, text: str) -> "Request":
         """A request that has an address, and events with ids and visitors to be written over."""
         raw = text.encode()
-        return cls(text, raw.index(_ADDRESS.encode()), _places(raw, _ID), _places(raw, _VISITOR))
+        return cls(text, raw.index(_ADDRESS.encode()), _places(raw, NO_ID), _places(raw, _VISITOR))
 
     def as_lua(self) -> str:
         numbers = {"address": self.address, "ids": self.ids, "visitors": self.visitors}
@@ -38,7 +38,7 @@ def posts(sites: Sequence[str], per_request: int = 1) -> Iterator[Request]:
     views = page_views()
     for number, start in enumerate(range(0, len(views) - per_request + 1, per_request)):
         part = views[start : start + per_request]
-        events = [body(view, sites[number % len(sites)], _ID, _VISITOR) for view in part]
+        events = [body(view, sites[number % len(sites)], NO_ID, _VISITOR) for view in part]
         text = json.dumps(events if per_request > 1 else events[0], ensure_ascii=False, separators=(",", ":"))
         head = (
             "POST /v1/events HTTP/1.1\r\nHost: dem.example.vn\r\nConnection: keep-alive\r\n"

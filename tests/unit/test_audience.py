@@ -20,7 +20,7 @@ class Stand:
 
     def comes(self, name: str, now: float) -> None:
         """A reader who has its first event at once, as `Streams.open` sends it."""
-        reader = Reader(cast(Any, None), cast(Any, None), now)
+        reader = Reader(cast(Any, None), now)
         self.readers[name] = reader
         self.audience.readers[reader] = None
         self.audience.had(reader, now)

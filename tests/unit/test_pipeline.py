@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.ingest.collect import countries
 from services.ingest.errors import InvalidError, NotJSONError, OriginNotAllowedError, TooLargeError, TooManyError
-from services.ingest.pipeline import Pipeline, RateLimit, Request
+from services.ingest.pipeline import Pipeline, RateLimit, Sender
 from services.ingest.visitor import DAY_MS
 from shared.errors import TruycapError, UnknownSiteError
 from shared.events import Kind, Source, StreamEvent
@@ -43,9 +43,9 @@ def pipeline(limit: int = 0) -> Pipeline:
     return Pipeline(SITES, RateLimit(limit), salt)
 
 
-def request(**changed: Any) -> Request:
+def request(**changed: Any) -> Sender:
     values = {"origin": "", "agent": PERSON, "address": ADDRESS, "private": False, "time": NOW, **changed}
-    return Request(**values, country=countries[values["address"]])
+    return Sender(**values, country=countries[values["address"]])
 
 
 def accepted(body: object, **changed: Any) -> list[StreamEvent]:

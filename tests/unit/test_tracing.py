@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +14,9 @@ from opentelemetry.trace import INVALID_SPAN, SpanContext, StatusCode, TraceFlag
 from services.counter.consume import BatchCounter
 from shared import otlp, tracing
 from shared.errors import SetupError
+from shared.http import Request
 from shared.streams import Entry, EntryId
+from tests.support.asked import Way, asked
 from tests.support.batches import batch_of, view
 from tests.support.counting import SITES
 
@@ -67,12 +68,8 @@ def trace_id(span: ReadableSpan) -> str:
     return f"{span.context.trace_id:032x}" if span.context else ""
 
 
-class Scope:
-    method = "POST"
-
-
-async def answer_202(*_: object) -> int:
-    return 202
+def answer_202(request: Request) -> None:
+    request.answer(202)
 
 
 def test_a_group_is_a_child_of_its_first_request_and_linked_to_the_others(spans: Spans) -> None:
@@ -105,12 +102,12 @@ def test_a_batch_whose_entries_say_nothing_readable_has_a_trace_of_its_own(spans
     assert links(spans.only) == []
 
 
-async def test_a_request_has_no_parent_and_only_one_of_the_method_is_traced(spans: Spans) -> None:
-    scope: Any = Scope()
+def test_a_request_has_no_parent_and_only_one_of_the_method_is_traced(spans: Spans) -> None:
     handler = tracing.request("POST", "/v1/events", answer_202)
-    assert await handler(scope, scope) == 202
-    scope.method = "OPTIONS"
-    assert await handler(scope, scope) == 202
+    for method in ("POST", "OPTIONS"):
+        way = Way()
+        handler(asked(way, "/v1/events", method))
+        assert way.status == 202
     assert (spans.only.name, spans.only.parent) == ("POST /v1/events", None)
     assert dict(spans.only.attributes) == {
         "http.request.method": "POST",
@@ -133,16 +130,23 @@ def test_lines_of_the_log_have_the_trace_of_the_span_that_they_are_in(spans: Spa
     assert structlog.contextvars.get_contextvars() == {}
 
 
-async def test_a_request_that_fails_is_answered_and_logged_within_its_trace(spans: Spans) -> None:
-    async def fails(*_: object) -> int:
+def test_a_request_that_is_answered_later_is_traced_until_then(spans: Spans) -> None:
+    request = asked(Way(), "/v1/events", "POST")
+    tracing.request("POST", "/v1/events", lambda _: None)(request)
+    assert not spans.exporter.get_finished_spans()
+    request.answer(503)
+    assert spans.only.status.status_code is StatusCode.ERROR
+    assert spans.only.attributes["http.response.status_code"] == 503
+
+
+def test_a_request_that_fails_is_answered_and_logged_within_its_trace(spans: Spans) -> None:
+    def fails(_: Request) -> None:
         raise ValueError("what a visitor sent")
 
-    answers: list[int] = []
-    scope: Any = Scope()
-    proto: Any = SimpleNamespace(response_bytes=lambda status, *_: answers.append(status))
+    way = Way()
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
-        assert await tracing.request("POST", "/v1/events", fails)(scope, proto) == 500
-    assert answers == [500]
+        tracing.request("POST", "/v1/events", fails)(asked(way, "/v1/events", "POST"))
+    assert way.status == 500
     assert [(line["event"], line["trace_id"]) for line in lines] == [("request failed", trace_id(spans.only))]
     assert (spans.only.status.status_code, spans.only.attributes["error.type"]) == (StatusCode.ERROR, "500")
 

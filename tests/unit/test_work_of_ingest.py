@@ -1,7 +1,6 @@
 """What an event costs ingest in work that can be counted: calls, Redis commands, bytes. Time is the bench's."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from types import FrameType
@@ -13,44 +12,32 @@ import uvloop
 from services.ingest.collect import Addresses, Collect
 from services.ingest.pipeline import Pipeline, RateLimit
 from services.ingest.publish import Publisher
+from shared.connection import Connection
 from shared.server import Server
 from shared.sites import Site, Sites
-from tests.bench.traffic import HOST, body, page_views
+from tests.bench.requests import NO_ID, posts
+from tests.bench.traffic import HOST
 from tests.support.batches import NOW
 
 SITES = Sites([Site(id="portal", hostnames=[HOST])], shards=1)
 AT_ONCE = 250
 SINGLE_CALLS = 115
-"""Calls of functions per request of one event, from granian's call to the answer."""
+"""Calls of functions per request of one event, from the bytes to the answer."""
 ARRAY_CALLS = 11
 """Calls per event of a large array."""
 EVENT_BYTES = 240
 """On the stream, for an event of the real log with a title."""
 
 
-class Headers(dict[str, str]):
-    def get_all(self, name: str) -> list[str]:
-        return [self[name]] if name in self else []
+class Client(asyncio.Transport):
+    """A connection's other side: keeps the status lines of the answers."""
 
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 5000)})
+        self.answers: list[bytes] = []
 
-class Scope:
-    method, path, query_string, client = "POST", "/v1/events", "", "127.0.0.1:5000"
-
-    def __init__(self, agent: str, length: int, address: str) -> None:
-        said = {"origin": f"https://{HOST}", "content-length": str(length), "user-agent": agent}
-        self.headers = Headers({**said, "x-forwarded-for": address})
-
-
-class Proto:
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.status = 0
-
-    async def __call__(self) -> bytes:
-        return self._content
-
-    def response_bytes(self, status: int, _headers: object, _body: bytes) -> None:
-        self.status = status
+    def write(self, data: Any) -> None:
+        self.answers.append(data.partition(b"\r\n")[0])
 
 
 class CountingRedis:
@@ -83,18 +70,18 @@ class CountingRedis:
         return [*(b"5-0" for command in self.commands if command == "XADD"), 1]
 
 
-def requests(per_request: int) -> list[tuple[Scope, Proto]]:
-    views = page_views()
+def requests(per_request: int) -> list[bytes]:
+    """Requests as a browser sends them, each from an address of its own."""
     made = []
-    for number, start in enumerate(range(0, len(views) - per_request + 1, per_request)):
-        part = views[start : start + per_request]
-        events = [body(view, "portal", str(uuid4()), f"{view.visitor:016x}") for view in part]
-        content = json.dumps(events).encode()
-        made.append((Scope(part[0].agent, len(content), f"10.1.{number // 250}.{number % 250}"), Proto(content)))
+    for number, request in enumerate(posts(["portal"], per_request)):
+        text = request.text.replace("100.100.100", f"1.{number // 250}.{number % 250}")
+        while NO_ID in text:
+            text = text.replace(NO_ID, str(uuid4()), 1)
+        made.append(text.encode())
     return made
 
 
-async def answered(redis: Any, sent: Sequence[tuple[Scope, Proto]], around: Callable[[bool], None]) -> None:
+async def answered(redis: Any, sent: Sequence[bytes], around: Callable[[bool], None]) -> None:
     """All requests, AT_ONCE at once, answered by ingest but for its Redis. around: called before and after."""
     publishers = [Publisher(redis, 0)]
     collect = Collect(
@@ -106,13 +93,22 @@ async def answered(redis: Any, sent: Sequence[tuple[Scope, Proto]], around: Call
         now_ms=lambda: NOW,
         new_id=lambda: UUID(int=0),
     )
-    server: Any = Server(collect.routes, cold=None)  # type: ignore[arg-type]
+    server = Server(collect.routes, cold=None)  # type: ignore[arg-type]
+    clients = [Client() for _ in range(AT_ONCE)]
+    connections = [Connection(server) for _ in clients]
+    for connection, client in zip(connections, clients, strict=True):
+        connection.connection_made(client)
     around(True)
     for start in range(0, len(sent), AT_ONCE):
-        await asyncio.gather(*(server.__rsgi__(scope, proto) for scope, proto in sent[start : start + AT_ONCE]))
+        for connection, request in zip(connections, sent[start : start + AT_ONCE], strict=False):
+            connection.data_received(request)
+        while publishers[0].events_waiting:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
     around(False)
     await publishers[0].stop()
-    assert all(proto.status == 202 for _, proto in sent)
+    answers = [answer for client in clients for answer in client.answers]
+    assert answers == [b"HTTP/1.1 202 Accepted"] * len(sent)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -121,7 +117,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         runner.run(work)
 
 
-def calls(sent: Sequence[tuple[Scope, Proto]]) -> int:
+def calls(sent: Sequence[bytes]) -> int:
     """How many functions, of Python or C, are called until all is answered, once everything has been seen before."""
     counted = 0
 
