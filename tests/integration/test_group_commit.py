@@ -18,8 +18,9 @@ ORIGIN = f"https://{PORTAL}"
 
 class TestGroupCommit:
     async def test_requests_at_the_same_time_share_entries(
-        self, client: httpx.AsyncClient, redis: Redis, gate: Gate
+        self, client: httpx.AsyncClient, redis: Redis, gate: Gate, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(publish, "COMMIT_SECONDS", 30.0)  # to open 50 connections can take a while
         first = asyncio.create_task(client.post("/v1/events", json=ping()))
         await gate.reached.wait()
         events = [view() for _ in range(50)]
