@@ -145,15 +145,11 @@ class Connection(asyncio.Protocol):
 
     def write_answer(self, request: Request, status: int, head: bytes, body: bytes) -> None:
         """Write a whole answer; then it is the next request's turn."""
-        parts = [_STATUS_LINES[status], head, self._host.general_lines]
-        if status not in _BODILESS:
-            parts.append(b"content-length: %d\r\n" % len(body))
-        if not request.keep_alive:
-            parts.append(b"connection: close\r\n")
-        parts.append(b"\r\n")
-        if request.method != "HEAD":
-            parts.append(body)
-        self.transport.write(b"".join(parts))
+        length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
+        close = b"" if request.keep_alive else b"connection: close\r\n"
+        shown = b"" if request.method == "HEAD" else body
+        general = self._host.general_lines
+        self.transport.write(b"".join((_STATUS_LINES[status], head, general, length, close, b"\r\n", shown)))
         self._requests.popleft()
         if not request.keep_alive:
             if request.complete:  # else the client could not read why

@@ -1,6 +1,5 @@
 """The paths on which events arrive, POST /v1/events and GET /v1/pixel.gif."""
 
-import asyncio
 import base64
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +14,7 @@ from iptocc import country_code
 
 from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
 from services.ingest.pipeline import Pipeline, Sender
-from services.ingest.publish import Publisher
+from services.ingest.publish import Done, Publisher
 from services.ingest.remembered import Remembered
 from shared import metrics, tracing
 from shared.errors import MethodNotAllowedError, SetupError, TruycapError
@@ -79,15 +78,15 @@ class Collect:
             if request.body is None:
                 raise TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
             events = self._pipeline.from_body(request.body, self._sender(request, origin))
-            self._publish(events).add_done_callback(partial(self._answer, request, origin, len(events)))
+            self._publish(events, partial(self._answer, request, origin, len(events)))
         except TruycapError as error:
             self._refuse(request, error, _cors(origin))
 
-    def _answer(self, request: Request, origin: str, events: int, published: "asyncio.Future[None]") -> None:
-        if error := published.exception():
+    def _answer(self, request: Request, origin: str, events: int, error: TruycapError | None) -> None:
+        if error:
             self._refuse(request, error, _cors(origin))
-            return
-        request.answer(202, _accepted[origin], _ONE_ACCEPTED if events == 1 else b'{"accepted":%d}' % events)
+        else:
+            request.answer(202, _accepted[origin], _ONE_ACCEPTED if events == 1 else b'{"accepted":%d}' % events)
 
     def pixel(self, request: Request) -> None:
         """A page view for pages without JavaScript: ?site=&url=, the url from the Referer where it is not given."""
@@ -106,35 +105,34 @@ class Collect:
                 PageView,
             )
             events = self._pipeline.from_events([view], self._sender(request, referer))
-            self._publish(events).add_done_callback(partial(self._show, request))
+            self._publish(events, partial(self._show, request))
         except msgspec.ValidationError:
             self._refuse(request, InvalidError("Write /v1/pixel.gif?site=ID&url=ADDRESS-OF-THE-PAGE."))
         except TruycapError as error:
             self._refuse(request, error)
 
-    def _show(self, request: Request, published: "asyncio.Future[None]") -> None:
-        if error := published.exception():
+    def _show(self, request: Request, error: TruycapError | None) -> None:
+        if error:
             self._refuse(request, error)
         else:
             request.answer(200, _PIXEL_HEADERS, PIXEL)
 
-    def _refuse(self, request: Request, error: BaseException, headers: Headers | None = None) -> None:
-        if isinstance(error, TruycapError):
-            metrics.REFUSED.labels(error.code).inc()
-            request.refuse(error, headers or ())
-        else:
-            raise error
+    def _refuse(self, request: Request, error: TruycapError, headers: Headers | None = None) -> None:
+        metrics.REFUSED.labels(error.code).inc()
+        request.refuse(error, headers or ())
 
-    def _publish(self, events: list[StreamEvent]) -> "asyncio.Future[None]":
-        """Done when all events are on disk."""
+    def _publish(self, events: list[StreamEvent], done: Done) -> None:
+        """done: called when all events are on disk."""
         shard = self._sites.shard
         if len(events) == 1:
-            return self._publishers[shard(events[0].site)].publish(events)
+            self._publishers[shard(events[0].site)].publish(events, done)
+            return
         by_shard: dict[int, list[StreamEvent]] = {}
         for site, part in groupby(events, _site):
             by_shard.setdefault(shard(site), []).extend(part)
-        published = [self._publishers[number].publish(those) for number, those in by_shard.items()]
-        return published[0] if len(published) == 1 else asyncio.ensure_future(_all(published))
+        together = done if len(by_shard) == 1 else _all(len(by_shard), done)
+        for number, those in by_shard.items():
+            self._publishers[number].publish(those, together)
 
     def _sender(self, request: Request, origin: str) -> Sender:
         headers = request.headers
@@ -149,11 +147,16 @@ class Collect:
         )
 
 
-async def _all(published: list["asyncio.Future[None]"]) -> None:
-    """Waits for all of them, also where one fails: who sends the request again must not overtake the rest of it."""
-    done = await asyncio.gather(*published, return_exceptions=True)
-    for failed in filter(None, done):
-        raise failed
+def _all(parts: int, done: Done) -> Done:
+    """Waits for all parts, also where one fails: who sends the request again must not overtake the rest of it."""
+    errors: list[UnavailableError | None] = []
+
+    def one(error: UnavailableError | None) -> None:
+        errors.append(error)
+        if len(errors) == parts:
+            done(next(filter(None, errors), None))
+
+    return one
 
 
 def _agent(header: bytes) -> str:

@@ -5,7 +5,7 @@ that comes alone does not wait: there is no linger, only the XADD before it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -28,16 +28,19 @@ MAX_WAITING = 20_000
 logger = log.get(__name__)
 
 
+Done = Callable[[UnavailableError | None], None]
+"""Called once: with None when the events are on disk, else with why that is not known."""
+
+
 class Waiting(NamedTuple):
     """Events of one request.
 
-    since: when they came, by the loop's clock; done: what the request waits for; span: the request's, where it
-    is sampled.
+    since: when they came, by the loop's clock; done: the request's; span: the request's, where it is sampled.
     """
 
     events: Sequence[StreamEvent]
     since: float
-    done: asyncio.Future[None]
+    done: Done
     span: tracing.SpanContext | None
 
 
@@ -57,21 +60,19 @@ class Publisher:
         self._seconds = metrics.GROUP_SECONDS.labels(str(shard))
         self._task = self._loop.create_task(self._run(), name=f"publish-{shard}")
 
-    def publish(self, events: Sequence[StreamEvent]) -> asyncio.Future[None]:
-        """A future that is done when the events are on disk, or has an UnavailableError.
+    def publish(self, events: Sequence[StreamEvent], done: Done) -> None:
+        """Put events on the stream with the next commit.
 
         After an error the events may or may not be on the stream: whoever sends them again keeps their ids and counts
         up `attempt`.
         """
-        done = self._loop.create_future()
         if self._events_waiting + len(events) > MAX_WAITING:
-            done.set_exception(UnavailableError("Too many events are waiting for Redis; send again later."))
-            return done
+            done(UnavailableError("Too many events are waiting for Redis; send again later."))
+            return
         if not self._waiting:
             self._wake.set()
         self._waiting.append(Waiting(events, self._loop.time(), done, tracing.current()))
         self._events_waiting += len(events)
-        return done
 
     @property
     def events_waiting(self) -> int:
@@ -137,11 +138,7 @@ class Publisher:
         self._settle(group, None)
 
     def _settle(self, group: list[Waiting], error: str | None) -> None:
+        reason = UnavailableError(error) if error else None
         for events, _, done, _ in group:
             self._events_waiting -= len(events)
-            if done.done():  # its client went away
-                continue
-            if error:
-                done.set_exception(UnavailableError(error))
-            else:
-                done.set_result(None)
+            done(reason)
