@@ -18,7 +18,20 @@ from shared.http import Found, Request
 MOST_HEAD_BYTES = 131_072
 """Of the request line and the headers; a URL may have 32 KB, and a Referer the same again."""
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_MOST_NAMES = 1000
 _BODILESS = frozenset((204, 304))
+
+
+class _Names(dict[bytes, bytes]):
+    """Names of headers in small letters: a look-up for each header, and not a call."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        if len(self) < _MOST_NAMES:
+            self[name] = name.lower()
+        return name.lower()
+
+
+_names = _Names()
 
 
 class Host(Protocol):
@@ -94,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
+        name = _names[name]
         if name in self._headers:
             value = b"%b,%b" % (self._headers[name], value)
         self._headers[name] = value

@@ -36,6 +36,10 @@ class Client(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 5000)})
         self.answers: list[bytes] = []
 
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
     def write(self, data: Any) -> None:
         self.answers.append(data.partition(b"\r\n")[0])
 
