@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from itertools import groupby
 from operator import attrgetter
@@ -82,7 +81,7 @@ class Collect:
         except TruycapError as error:
             return self._refuse(proto, error, _cors(origin))
         accepted = _ONE_ACCEPTED if len(events) == 1 else b'{"accepted":%d}' % len(events)
-        proto.response_bytes(202, _accepted_headers(origin), accepted)
+        proto.response_bytes(202, _accepted[origin], accepted)
         return 202
 
     async def pixel(self, scope: Scope, proto: Protocol_) -> int:
@@ -174,11 +173,6 @@ def _agent(headers: RequestHeaders) -> str:
     return agent
 
 
-@lru_cache(maxsize=1024)
-def _accepted_headers(origin: str) -> Headers:
-    return [*JSON, *_cors(origin)]
-
-
 def _cors(origin: str) -> Headers:
     """Any page may read the answer: whether it may count is in the answer. No cookies are involved."""
     if not origin:
@@ -188,6 +182,10 @@ def _cors(origin: str) -> Headers:
         ("access-control-expose-headers", "retry-after"),
         ("vary", "origin"),
     ]
+
+
+_accepted = Remembered(lambda origin: [*JSON, *_cors(origin)])
+"""The headers of a 202, by Origin."""
 
 
 class Addresses:
