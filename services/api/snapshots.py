@@ -83,8 +83,7 @@ class Snapshots:
 
     async def counts(self, site: Site) -> Snapshot:
         """The site's counts as they were last read, and where they are yet to be, now."""
-        self._asked[site.id] = time.monotonic()
-        if snapshot := self._by_site.get(site.id):
+        if snapshot := self.latest(site):
             return snapshot
         async with self._first:  # one reading for all who come at once
             if site.id not in self._by_site:

@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from services.importer.access_log import Dropped, Reason, events, read_lines, salt_of
-from services.importer.publish import ENTRY_EVENTS, publish
+from services.importer.publish import publish
 from services.stores import Stores
 from shared.delivery import read_delivery, until_counted
 from shared.errors import SaidError
 from shared.events import StreamEvent
+from shared.streams import MAX_ENTRY_EVENTS
 
 _EXPLAINED = {
     Reason.UNPARSABLE: "not in the combined log format",
@@ -49,7 +50,7 @@ async def import_access_log(stores: Stores, file: Path, site_id: str, console: C
                 dropped[event.reason] += 1
                 continue
             group.append(event)
-            if len(group) == ENTRY_EVENTS:
+            if len(group) == MAX_ENTRY_EVENTS:
                 sent += len(group)
                 await publish(stores.redis, shard, group)
                 group = []

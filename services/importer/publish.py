@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from shared.events import StreamEvent
 from shared.streams import append, events_key
 
-ENTRY_EVENTS = 500
 MOST_WAITING = 20
 """Entries that may wait on the stream before the import waits: live events share the way."""
 _PAUSE_SECONDS = 0.05

@@ -176,6 +176,7 @@ def _cors(origin: str) -> Headers:
 
 
 _accepted = Remembered(lambda origin: header_lines([*JSON, *_cors(origin)]))
+"""The header lines of a 202, by Origin."""
 
 
 class Addresses:

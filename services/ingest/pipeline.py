@@ -110,9 +110,7 @@ class Pipeline:
         return recorded
 
     def _page_view(self, event: PageView, site: Site, sender: Sender) -> StreamEvent:
-        page = pages[event.url]
-        if not site.allows(page.host):
-            raise _not_of(site, page)
+        page = page_of(event.url, site)
         referrer = hosts[event.referrer]
         return StreamEvent(
             kind=_PAGEVIEW,
@@ -145,9 +143,7 @@ class Pipeline:
         )
 
     def _presence(self, event: Ping | Leave, site: Site, sender: Sender) -> StreamEvent:
-        page = pages[event.url]
-        if not site.allows(page.host):
-            raise _not_of(site, page)
+        page = page_of(event.url, site)
         return StreamEvent(
             kind=_PING if isinstance(event, Ping) else _LEAVE,
             source=_LIVE,
@@ -201,8 +197,12 @@ def check_origin(site: Site, origin: str) -> None:
         )
 
 
-def _not_of(site: Site, page: Page) -> OriginNotAllowedError:
-    return OriginNotAllowedError(f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames.")
+def page_of(url: str, site: Site) -> Page:
+    """The page of an event, which must be one of the site's."""
+    page = pages[url]
+    if not site.allows(page.host):
+        raise OriginNotAllowedError(f"url: {page.host!r} is not a host of {site.id!r}; add it to the site's hostnames.")
+    return page
 
 
 def _explain(message: str) -> str:

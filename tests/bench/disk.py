@@ -22,7 +22,7 @@ ROWS = 10_000_000
 LEAST, AIM = 30.0, 15.0
 _DAYS = 365
 _SIZES = """
-SELECT table, sum(rows), sum(bytes_on_disk)
+SELECT table, sum(bytes_on_disk)
 FROM system.parts
 WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
 GROUP BY table
@@ -60,7 +60,7 @@ async def measure(rows: int, console: Console) -> list[Result]:
 
 async def _sizes(history: History, store: ClickHouse) -> Sizes:
     await history.merge(*TABLES)
-    tables = {table: size for table, _, size in await store.query(_SIZES, {"tables": list(TABLES)})}
+    tables = {str(table): int(size) for table, size in await store.query(_SIZES, {"tables": list(TABLES)})}
     columns = {f"events.{name}": size for name, size in await store.query(_COLUMNS)}
     return {name: size / history.rows for name, size in (tables | columns).items()}
 

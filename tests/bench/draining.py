@@ -8,7 +8,6 @@ anything was lost or counted twice, there is no result.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,14 +22,15 @@ from shared.delivery import Delivery, parse_delivery
 from shared.streams import delivery_key
 from tests.bench.backlog import SITES, Part, append_part
 from tests.bench.options import Measured, Options, VoidError, run
+from tests.bench.processes import cpu_seconds
 from tests.bench.result import compared
 from tests.support.servers import RedisServer
+from tests.support.stack import Stack, configured
 from tests.support.truycap import ROOT, Service
 from tests.support.truycap import run as truycap
 
 _EVENTS_PER_VISITOR = 6
 _MOST_SECONDS = 300
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Drained(NamedTuple):
@@ -49,12 +49,6 @@ class Drained(NamedTuple):
     def __str__(self) -> str:
         micro = 1e6 / self.events
         return f"{self.rate:,.0f}/s, CPU {self.cpu * micro:.1f} µs an event, of Redis {self.redis * micro:.1f}"
-
-
-def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process has used so far, of all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 def delivery(redis: "Redis") -> Delivery:
@@ -92,15 +86,9 @@ def measure(events: int, rounds: int) -> tuple[list[Drained], list[Drained]]:
     counted, inserted, rows = [], [], 0
     with tempfile.TemporaryDirectory() as name, RedisServer(Path(name) / "redis") as server:
         folder, redis = Path(name), Redis.from_url(server.url)
-        config = folder / "truycap.toml"
-        config.write_text("".join(f'[[site]]\nid = "{site}"\nhostnames = ["*"]\n' for site in SITES), "utf-8")
-        environment = {
-            "TRUYCAP_REDIS_URL": server.url,
-            "TRUYCAP_CLICKHOUSE_DSN": f"chdb://{folder}/store",
-            "TRUYCAP_CONFIG": str(config),
-        }
-        _do("migrate", environment)
-        counter = Service(folder / "counter.log", "counter", **environment)
+        stack = Stack(folder, server, f"chdb://{folder}/store", sites=configured(SITES))
+        _do("migrate", stack.environment)
+        counter = stack.service("counter")
         for number in range(rounds):
             part = Part(number, events // rounds, events // _EVENTS_PER_VISITOR, int(time.time() * 1000))
             append_part(redis, 0, part)
@@ -109,7 +97,7 @@ def measure(events: int, rounds: int) -> tuple[list[Drained], list[Drained]]:
             inserted.append(took)
             rows += more
             print(f"round {number}: counted {counted[-1]}; inserted {took}", flush=True)
-        _do("verify", environment)
+        _do("verify", stack.environment)
         if (found := delivery(redis)).stored != rows:
             raise VoidError(f"{rows} rows were inserted, of the same events: {found}")
     return counted, inserted

@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.memory import pss, rss
 from tests.bench.options import Measured, Options, run
+from tests.bench.processes import pss, rss
 from tests.bench.result import Result
 from tests.support.counting import PERSON
 from tests.support.truycap import Up

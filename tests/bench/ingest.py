@@ -1,35 +1,29 @@
-"""Rows a and b: what one ingest process accepts, against a server that does nothing, and against bare decoding.
+"""Row a: what one ingest process accepts of single events, against a server that does nothing.
 
 python -m tests.bench.ingest [--rounds 5] [--seconds 4]
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import msgspec
-
 from shared.delivery import read_delivery
-from shared.events import Event
 from tests.bench.limit import fastest
 from tests.bench.load import CONNECTIONS, load
-from tests.bench.options import Measured, Options, VoidError, run, table
+from tests.bench.options import Measured, Options, VoidError, run
 from tests.bench.requests import posts, write_requests
 from tests.bench.result import Tails, compared
 from tests.bench.traffic import HOST
 from tests.support.servers import RedisServer
-from tests.support.stack import Stack
+from tests.support.stack import Stack, configured
 from tests.support.truycap import Service
 
 SITE = "portal"
-CONFIG = f'[[site]]\nid = "{SITE}"\nhostnames = ["{HOST}"]\n'
+CONFIG = configured([SITE], HOST)
 PATH = "/v1/events"
-ARRAY = 100
-_ARRAY_CONNECTIONS = 64
-"""More would be more than 20,000 events at once, which ingest refuses."""
 _STUCK_SECONDS = 60
 
 
@@ -43,12 +37,12 @@ def ingesting(folder: Path) -> Iterator[tuple[Stack, Service]]:
             yield stack, service
 
 
-def drain(stack: Stack) -> None:
-    """Wait until nothing waits; VoidError where for a minute no entry was counted."""
-    waiting, since = stack.waiting(), time.monotonic()
+def drain(ask: Callable[[], int]) -> None:
+    """Wait until nothing waits; VoidError where for a minute no entry was counted. ask: how many entries wait."""
+    waiting, since = ask(), time.monotonic()
     while waiting:
         time.sleep(0.2)
-        if (now := stack.waiting()) != waiting:
+        if (now := ask()) != waiting:
             waiting, since = now, time.monotonic()
         elif time.monotonic() - since > _STUCK_SECONDS:
             raise VoidError(f"{waiting} entries wait, and none is counted.")
@@ -60,7 +54,7 @@ def check_agreement(stack: Stack, acknowledged: int, in_flight: int) -> None:
     in_flight: at most so many events more: of requests that the load's end cut off.
     """
     with stack.service("counter"):
-        drain(stack)
+        drain(stack.waiting)
     stack.verify()
     delivery = stack.ask(lambda redis: read_delivery(redis, 0))
     accepted = delivery.accepted
@@ -73,7 +67,7 @@ def check_agreement(stack: Stack, acknowledged: int, in_flight: int) -> None:
 def single(folder: Path, options: Options) -> Measured:
     """Row a."""
     requests = write_requests(folder / "single.lua", posts([SITE]))
-    acknowledged = runs = 0
+    acknowledged = 0
     ours, limits = [], []
     with fastest(requests, PATH, 202, 0, options.seconds) as (server, limit), ingesting(folder) as (stack, ingest):
         acknowledged += load(ingest.url + PATH, requests, options.seconds).requests
@@ -82,55 +76,18 @@ def single(folder: Path, options: Options) -> Measured:
             done = load(ingest.url + PATH, requests, options.seconds)
             ours.append(done.rate)
             acknowledged += done.requests
-            runs += 1
         half = load(ingest.url + PATH, requests, options.seconds, rate=median(ours) / 2)
         acknowledged += half.requests
         ingest.stop()
-        check_agreement(stack, acknowledged, CONNECTIONS * (runs + 2))
+        check_agreement(stack, acknowledged, CONNECTIONS * (options.rounds + 2))
     result = compared("a", "single events, 256 connections", "events/s", ours, f"{server}, empty 202", limits, 0.5, 0.7)
     return [result], [Tails("a", half.rate, half.p50, half.p99, half.p999)]
 
 
-def arrays(folder: Path, options: Options) -> Measured:
-    """Row b."""
-    requests = list(posts([SITE], ARRAY))
-    file = write_requests(folder / "arrays.lua", requests)
-    bodies = [request.text.partition("\r\n\r\n")[2].encode() for request in requests]
-    acknowledged = 0
-    ours, limits = [], []
-    with ingesting(folder) as (stack, ingest):
-        for turn in range(options.rounds + 1):
-            limit = bare(bodies, options.seconds / 2)
-            done = load(ingest.url + PATH, file, options.seconds, connections=_ARRAY_CONNECTIONS)
-            acknowledged += done.requests * ARRAY
-            if turn:  # the first is the warm-up
-                limits.append(limit)
-                ours.append(done.rate * ARRAY)
-        ingest.stop()
-        check_agreement(stack, acknowledged, _ARRAY_CONNECTIONS * ARRAY * (options.rounds + 1))
-    return [compared("b", f"arrays of {ARRAY}", "events/s", ours, "decode and encode", limits, 0.5, 0.7)], []
-
-
-def bare(bodies: Sequence[bytes], seconds: float) -> float:
-    """Events a second that a loop decodes from JSON and encodes as msgpack."""
-    decode, encode = msgspec.json.Decoder(list[Event]).decode, msgspec.msgpack.Encoder().encode
-    events = 0
-    begin = time.perf_counter()
-    while (took := time.perf_counter() - begin) < seconds:
-        for body in bodies:
-            encode(decode(body))
-        events += len(bodies) * ARRAY
-    return events / took
-
-
 def main(options: Options) -> Measured:
-    """Rows a and b."""
+    """Row a."""
     with TemporaryDirectory() as folder:
-        results, tails = single(Path(folder), options)
-    print(table(results, tails))
-    with TemporaryDirectory() as folder:
-        more, _ = arrays(Path(folder), options)
-    return [*results, *more], tails
+        return single(Path(folder), options)
 
 
 if __name__ == "__main__":

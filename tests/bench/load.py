@@ -1,6 +1,7 @@
 """The load: wrk (https://github.com/wg/wrk), a process of its own."""
 
 import json
+import math
 import os
 import subprocess
 from importlib import resources
@@ -38,7 +39,7 @@ def load(url: str, requests: Path, seconds: float, *, connections: int = CONNECT
     """
     script = resources.files("tests.bench").joinpath("wrk.lua")
     environment = {"WRK_REQUESTS": str(requests), "WRK_RUN": str(next(_runs)), "WRK_RATE": str(rate)}
-    options = ["-t", "1", "-c", str(connections), "-d", f"{seconds:.0f}s", "--timeout", "10s", "-s", str(script)]
+    options = ["-t", "1", "-c", str(connections), "-d", f"{math.ceil(seconds)}s", "--timeout", "10s", "-s", str(script)]
     try:
         done = subprocess.run(
             ["wrk", *options, url],

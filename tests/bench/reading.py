@@ -16,17 +16,16 @@ from tests.bench.requests import gets, write_requests
 from tests.bench.result import Tails, compared
 from tests.support.counting import pageview
 from tests.support.servers import RedisServer
-from tests.support.stack import Stack, until
+from tests.support.stack import Stack, configured, until
 
 SITES = [f"site-{number}" for number in range(100)]
-CONFIG = "".join(f'[[site]]\nid = "{site}"\nhostnames = ["*"]\n' for site in SITES)
 
 
 def main(options: Options) -> Measured:
     """100 sites, each with some page views, asked for in turn by 256 connections."""
     with TemporaryDirectory() as name, RedisServer(Path(name) / "redis") as redis:
         folder = Path(name)
-        stack = Stack(folder, redis, f"chdb://{folder}/store", sites=CONFIG).migrate()
+        stack = Stack(folder, redis, f"chdb://{folder}/store", sites=configured(SITES)).migrate()
         views = [pageview(site, visitor=number) for site in SITES for number in range(10)]
         stack.ask(lambda client: append(client, 0, views))
         with stack.service("counter"):

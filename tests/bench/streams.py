@@ -20,8 +20,8 @@ import uvloop
 import shared.redis
 from shared.readmodel import TOTAL, Measure, counts_field, counts_key
 from shared.streams import delivery_key
-from tests.bench.memory import pss
 from tests.bench.options import Measured, Options, VoidError, run
+from tests.bench.processes import cpu_seconds, pss
 from tests.bench.result import Result
 from tests.support.servers import RedisServer
 from tests.support.truycap import Service
@@ -114,12 +114,6 @@ async def measure(clients: int) -> Served:
         await redis.aclose()
     delays = [[reader.had[n] - at for reader in served] for n, at in enumerate(changed, 1)]
     return Served(len(served), weight, list(chain.from_iterable(delays)), [max(of, default=0.0) for of in delays], cpu)
-
-
-def cpu_seconds(pid: int) -> float:
-    """The time that a process has spent computing."""
-    words = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / 100
 
 
 def main(_options: Options) -> Measured:

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from services.api.labels import format_number
 from tests.browser.conftest import Reader, launch
 from tests.support.portal import Portal
+from tests.support.stack import configured
 from tests.support.truycap import Up
 
 EVENTS = 200
@@ -51,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, Portal() as portal:
         config = Path(folder) / "truycap.toml"
         names = [f"s{number}" for number in range(SITES)]
-        config.write_text("".join(f'[[site]]\nid = "{name}"\nhostnames = ["127.0.0.1"]\n' for name in names), "utf-8")
+        config.write_text(configured(names, "127.0.0.1"), "utf-8")
         with Up(Path(folder) / "data", "--config", str(config)) as up:
             browser = launch(playwright)
             took = measure(up, [Reader(up, portal, name, browser) for name in names])

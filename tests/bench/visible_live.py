@@ -28,6 +28,7 @@ from tests.bench.requests import posts, write_requests
 from tests.bench.result import Result
 from tests.bench.streams import Reader
 from tests.support.counting import PERSON
+from tests.support.stack import configured
 from tests.support.truycap import Up
 
 EVENTS_A_SECOND = 2000
@@ -150,7 +151,7 @@ def main(options: Options) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "truycap.toml"
         every = [*names, *(site.name for site in quiet)]
-        config.write_text("".join(f'[[site]]\nid = "{name}"\nhostnames = ["*"]\n' for name in every), "utf-8")
+        config.write_text(configured(every), "utf-8")
         requests = write_requests(Path(folder) / "single.lua", posts(names[WATCHED:]))
         environment = {"TRUYCAP_TRUSTED_PROXIES": "127.0.0.1"}
         with Up(Path(folder) / "data", "--config", str(config), **environment) as up, ThreadPoolExecutor(1) as thread:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +15,13 @@ from shared.streams import events_key
 from tests.support.servers import RedisServer, Server
 from tests.support.truycap import Service, run
 
-CONFIG = '[[site]]\nid = "hanoi"\nhostnames = ["*"]\n'
+
+def configured(sites: Iterable[str], host: str = "*") -> str:
+    """A truycap.toml with these sites, each with this host."""
+    return "".join(f'[[site]]\nid = "{site}"\nhostnames = ["{host}"]\n' for site in sites)
+
+
+CONFIG = configured(["hanoi"])
 
 
 class Stack:
