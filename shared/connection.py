@@ -35,20 +35,25 @@ _names = _Names()
 
 
 class Host(Protocol):
-    """The server that a connection belongs to. general_lines: of every answer."""
+    """The server that a connection belongs to. general_lines: of every answer; now: monotonic, to the second."""
 
     general_lines: bytes
+    now: float
     connections: "set[Connection]"
 
     def find(self, target: bytes, /) -> Found:
         """What has a path, which a query may follow."""
         ...
 
+    def arrived(self, request: Request, /) -> None:
+        """Have a request handled."""
+        ...
+
 
 class Connection(asyncio.Protocol):
-    """One client. due_since: since when the rest of a request is waited for, None while it is the server's turn.
+    """One client. due_since: since when something is waited for, None while it is the server's turn.
 
-    idle: between two requests, and since then.
+    partial: a request has begun and is not complete.
     """
 
     def __init__(self, host: Host) -> None:
@@ -59,10 +64,9 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._client = ""
-        self._began = 0.0
         self.transport: asyncio.Transport
-        self.due_since: float | None = time.monotonic()
-        self.idle = True
+        self.due_since: float | None = host.now
+        self.partial = False
 
     # What the event loop calls.
 
@@ -80,7 +84,7 @@ class Connection(asyncio.Protocol):
                 request.gone()
 
     def data_received(self, data: bytes) -> None:
-        if self.idle and not data.isascii():
+        if not self.partial and not data[: data.find(b"\n")].isascii():
             data = _encoded(data)
         try:
             self._parser.feed_data(data)
@@ -96,38 +100,36 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls.
 
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._headers = {}
-        self._head_bytes = 0
-        self.idle = False
-        self._began = self.due_since = time.monotonic()
-
     def on_url(self, url: bytes) -> None:
+        if not self.partial:
+            self.partial = True
+            self.due_since = self._host.now
+            self._url = b""
+            self._headers = {}
+            self._head_bytes = 0
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = _names[name]
-        if name in self._headers:
-            value = b"%b,%b" % (self._headers[name], value)
-        self._headers[name] = value
+        headers = self._headers
+        if name in headers:
+            value = b"%b,%b" % (headers[name], value)
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1
-        parser = self._parser
-        route, handler, room = self._host.find(self._url)
-        request = Request(self, parser.get_method().decode("ascii"), self._url, self._headers, self._client)
-        request.route, request.handler, request.room = route, handler, room
-        request.began = self._began
-        request.keep_alive = (
-            parser.get_http_version() == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
+        parser, headers, url = self._parser, self._headers, self._url
+        route, handler, room = self._host.find(url)
+        keep_alive = parser.should_keep_alive() and (
+            # elsewhere it is HTTP/1.1, and no upgrade
+            b"connection" not in headers or (parser.get_http_version() == "1.1" and not parser.should_upgrade())
         )
-        self._requests.append(request)
-        if len(self._requests) > 1:
+        method = parser.get_method().decode("ascii")
+        request = Request(self, method, url, headers, self._client, route, handler, room, time.monotonic(), keep_alive)
+        if self._requests:
             self.transport.pause_reading()
-        if int(self._headers.get(b"content-length", 0)) > room:
-            self._too_large(request)
-        elif b"expect" in self._headers:
+        self._requests.append(request)
+        if b"expect" in headers:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -139,6 +141,7 @@ class Connection(asyncio.Protocol):
                 request.body += body
 
     def on_message_complete(self) -> None:
+        self.partial = False
         self.due_since = None
         request = self._requests[-1] if self._requests else None
         if request is None or request.body is None:  # it was answered before its end, as too large
@@ -146,13 +149,13 @@ class Connection(asyncio.Protocol):
             return
         request.complete = True
         if request is self._requests[0]:
-            request.handle()
+            self._host.arrived(request)
 
     def _too_large(self, request: Request) -> None:
         request.body = None
         request.keep_alive = False
         if request is self._requests[0]:
-            request.handle()
+            self._host.arrived(request)
 
     # What a request calls.
 
@@ -161,17 +164,16 @@ class Connection(asyncio.Protocol):
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
         close = b"" if request.keep_alive else b"connection: close\r\n"
         shown = b"" if request.method == "HEAD" else body
-        general = self._host.general_lines
-        self.transport.write(b"".join((_STATUS_LINES[status], head, general, length, close, b"\r\n", shown)))
-        self._requests.popleft()
+        host, requests = self._host, self._requests
+        self.transport.write(b"".join((_STATUS_LINES[status], head, host.general_lines, length, close, b"\r\n", shown)))
+        requests.popleft()
         if not request.keep_alive:
             if request.complete:  # else the client could not read why
                 self.transport.close()
-        elif self._requests:
+        elif requests:
             self._next()
-        else:
-            self.idle = True
-            self.due_since = time.monotonic()
+        elif not self.partial:
+            self.due_since = host.now
 
     def begin_stream(self, request: Request, head: bytes) -> asyncio.WriteTransport:
         """Write the beginning of an answer that ends with the connection."""
@@ -187,7 +189,7 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
         request = self._requests[0]
         if request.complete or request.body is None:
-            request.handle()
+            self._host.arrived(request)
 
     def finish(self) -> None:
         """Close after the answers to what has come, at once where nothing has."""

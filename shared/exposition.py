@@ -14,6 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import REGISTRY, Collector
 
+from shared import metrics
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that must name the folder before prometheus_client is first imported."""
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -22,6 +24,7 @@ _ENDED_CPU = "cpu_seconds_of_ended_workers"
 
 def page() -> bytes:
     """All metrics in Prometheus's text format."""
+    metrics.settle_requests()
     folder = os.environ.get(FOLDER)
     if folder is None:
         return generate_latest(REGISTRY)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from shared import log, metrics
 from shared.errors import TruycapError, error_body
 
@@ -34,35 +36,33 @@ class Way(Protocol):
     def begin_stream(self, request: "Request", head: bytes) -> asyncio.WriteTransport: ...
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """A request, and the way to answer it.
 
     method; target: as it was sent, with the query; headers: by name in small letters, the values of several lines of
-    one name with commas between them; client: `address:port`; body: None where it is larger than the route takes.
-    then: called with the status once it is answered, with None once it is a stream; gone: called when the connection
-    is closed before the end.
+    one name with commas between them; client: `address:port`; route: the template; body: None where it is larger than
+    the route takes. then: called with the status once it is answered, with None once it is a stream; gone: called when
+    the connection is closed before the end.
+
+    What the connection notes of it. room: bytes that its body may still have; began: when its head had come, monotonic;
+    complete: all of it has come; lost: its client has gone away.
     """
 
+    way: Way
+    method: str
+    target: bytes
+    headers: dict[bytes, bytes]
+    client: str
+    route: str
+    handler: "Handler"
+    room: int
+    began: float
+    keep_alive: bool
     body: bytes | None = b""
     then: Callable[[int | None], None] | None = None
     gone: Callable[[], None] | None = None
-
-    # What the connection notes of it. room: bytes that its body may still have; complete: all of it has come; lost: its
-    # client has gone away.
-    route = ""
-    began = 0.0
-    room = 0
-    keep_alive = True
-    complete = False
-    lost = False
-    handler: Handler
-
-    def __init__(self, way: Way, method: str, target: bytes, headers: dict[bytes, bytes], client: str) -> None:
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.client = client
-        self._way = way
+    complete: bool = False
+    lost: bool = False
 
     def header(self, name: bytes) -> str:
         """The value of a header, empty where there is none; bytes that are not ASCII as U+FFFD."""
@@ -72,20 +72,13 @@ class Request:
     def query(self) -> str:
         return self.target.partition(b"?")[2].decode("ascii", "replace")
 
-    def handle(self) -> None:
-        """Let the handler have it."""
-        try:
-            self.handler(self)
-        except Exception as error:
-            self.fail(error)
-
     def answer(self, status: int, head: bytes = b"", body: bytes = b"") -> None:
         """Answer. head: header lines (see `header_lines`). Where the client has gone away nobody is answered."""
         if self.lost:
             status = CLIENT_WENT_AWAY
         else:
-            self._way.write_answer(self, status, head, body)
-        metrics.observe_request(self.route, status, time.monotonic() - self.began)
+            self.way.write_answer(self, status, head, body)
+        metrics.answered((self.route, status, time.monotonic() - self.began))
         if self.then:
             self.then(status)
 
@@ -107,7 +100,7 @@ class Request:
         """Answer with a body that ends with the connection: where to write it, None where the client has gone away."""
         if self.then:
             self.then(None)
-        return None if self.lost else self._way.begin_stream(self, head)
+        return None if self.lost else self.way.begin_stream(self, head)
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:

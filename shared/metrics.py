@@ -7,6 +7,7 @@ several workers become one (exposition.py).
 """
 
 import platform
+from collections import Counter as Counts
 from functools import lru_cache
 from importlib.metadata import version
 
@@ -154,13 +155,23 @@ def begin_shard(shard: int) -> None:
         metric.labels(str(shard))
 
 
-def observe_request(route: str, status: int, seconds: float) -> None:
-    """Count and time one answered request; route is a template, never a path."""
-    count, time = _of_request(route, status)
-    count.inc()
-    time.observe(seconds)
+_Answered = tuple[str, int, float]
+_answered: list[_Answered] = []
+answered = _answered.append
+"""Takes (route, status, seconds) of an answered request; route is a template, never a path.
+
+The metrics show it after `settle_requests`: prometheus_client takes ten times as long for one here and there as for each
+of many at once.
+"""
 
 
-@lru_cache(maxsize=1024)
-def _of_request(route: str, status: int) -> tuple[Counter, Histogram]:
-    return REQUESTS.labels(route, str(status)), REQUEST_SECONDS.labels(route)
+def settle_requests() -> None:
+    """Count and time the requests that have been answered."""
+    for (route, status), number in Counts((route, status) for route, status, _ in _answered).items():
+        REQUESTS.labels(route, str(status)).inc(number)
+    for route, _, seconds in _answered:
+        _request_seconds(route).observe(seconds)
+    _answered.clear()
+
+
+_request_seconds = lru_cache(maxsize=1024)(REQUEST_SECONDS.labels)

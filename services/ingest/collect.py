@@ -54,7 +54,7 @@ class Collect:
         self._pipeline = pipeline
         self._publishers = publishers
         metrics.REFUSED.labels(UnavailableError.code)  # there from the start: a rate does not see the first of a series
-        self._sites = sites
+        self._shards = Remembered(sites.shard)
         self._addresses = addresses
         self._max_body_bytes = max_body_bytes
         self._now_ms = now_ms
@@ -68,7 +68,7 @@ class Collect:
 
     def events(self, request: Request) -> None:
         """202 once the commit that holds the events has returned."""
-        origin = request.header(b"origin")
+        origin = texts[request.headers.get(b"origin", b"")]
         try:
             if request.method != "POST":
                 if request.method == "OPTIONS":
@@ -123,23 +123,24 @@ class Collect:
 
     def _publish(self, events: list[StreamEvent], done: Done) -> None:
         """done: called when all events are on disk."""
-        shard = self._sites.shard
+        shards = self._shards
         if len(events) == 1:
-            self._publishers[shard(events[0].site)].publish(events, done)
+            self._publishers[shards[events[0].site]].publish(events, done)
             return
         by_shard: dict[int, list[StreamEvent]] = {}
         for site, part in groupby(events, _site):
-            by_shard.setdefault(shard(site), []).extend(part)
+            by_shard.setdefault(shards[site], []).extend(part)
         together = done if len(by_shard) == 1 else _all(len(by_shard), done)
         for number, those in by_shard.items():
             self._publishers[number].publish(those, together)
 
     def _sender(self, request: Request, origin: str) -> Sender:
         headers = request.headers
-        address = self._addresses.of(request.client, request.header(b"x-forwarded-for"))
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
+        address = self._addresses.of(request.client, forwarded)
         return Sender(
             origin=origin,
-            agent=_agent(headers.get(b"user-agent", b"")),
+            agent=agents[headers.get(b"user-agent", b"")],
             address=address,
             country=countries[address],
             private=headers.get(b"sec-gpc") == b"1" or headers.get(b"dnt") == b"1",
@@ -160,8 +161,12 @@ def _all(parts: int, done: Done) -> Done:
 
 
 def _agent(header: bytes) -> str:
-    """The user agent, as much of it as is kept; what is not ASCII is no nameless bot's."""
     return header.decode("ascii")[:MAX_AGENT] if header.isascii() else UNREADABLE_AGENT
+
+
+texts = Remembered(lambda header: header.decode("ascii", "replace"))
+agents = Remembered(_agent)
+"""User agents, as much of them as is kept; what is not ASCII is no nameless bot's."""
 
 
 def _cors(origin: str) -> Headers:

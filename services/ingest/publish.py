@@ -6,8 +6,8 @@ that comes alone does not wait: there is no linger, only the XADD before it.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+import msgspec
 from redis.asyncio import Redis
 
 from services.ingest.errors import UnavailableError
@@ -32,7 +32,7 @@ Done = Callable[[UnavailableError | None], None]
 """Called once: with None when the events are on disk, else with why that is not known."""
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """Events of one request.
 
     since: when they came, by the loop's clock; done: the request's; span: the request's, where it is sampled.
@@ -104,10 +104,10 @@ class Publisher:
 
     def _take(self) -> list[Waiting]:
         size = count = 0
-        for events, *_ in self._waiting:
-            if count and size + len(events) > MAX_COMMIT_EVENTS:
+        for waiting in self._waiting:
+            size += len(waiting.events)
+            if count and size > MAX_COMMIT_EVENTS:
                 break
-            size += len(events)
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
@@ -139,6 +139,6 @@ class Publisher:
 
     def _settle(self, group: list[Waiting], error: str | None) -> None:
         reason = UnavailableError(error) if error else None
-        for events, _, done, _ in group:
-            self._events_waiting -= len(events)
-            done(reason)
+        for waiting in group:
+            self._events_waiting -= len(waiting.events)
+            waiting.done(reason)

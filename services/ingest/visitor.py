@@ -26,16 +26,12 @@ _REFRESH_SECONDS = 60.0
 logger = log.get(__name__)
 
 
-def from_tracker(site: str, tracker_id: str) -> int:
-    """The visitor of a tracker's random id."""
-    return _hashes[f"{site}\0{tracker_id}"]
-
-
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
-_hashes = Remembered(_hash)
+tracked = Remembered(_hash)
+"""The visitors of a tracker's random ids, by site, NUL and id."""
 
 
 def from_address(salt: bytes, site: str, address: str, agent: str) -> int:

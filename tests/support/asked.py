@@ -36,10 +36,20 @@ class Way:
 def asked(way: Way, target: str, method: str = "GET", body: bytes = b"", **headers: str) -> Request:
     """A request that came; headers with _ for -."""
     lines = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    request = Request(way, method, target.encode(), lines, "127.0.0.1:5000")  # type: ignore[arg-type]
-    request.body = body
-    request.complete = True
-    return request
+    return Request(
+        way=way,  # type: ignore[arg-type]
+        method=method,
+        target=target.encode(),
+        headers=lines,
+        client="127.0.0.1:5000",
+        route="/asked",
+        handler=lambda _: None,
+        room=0,
+        began=0.0,
+        keep_alive=True,
+        body=body,
+        complete=True,
+    )
 
 
 def leave(request: Request) -> None:
