@@ -129,7 +129,9 @@ class Connection(asyncio.Protocol):
         if self._requests:
             self.transport.pause_reading()
         self._requests.append(request)
-        if b"expect" in headers:
+        if int(headers.get(b"content-length", 0)) > room:
+            self._too_large(request)
+        elif b"expect" in headers:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -143,12 +145,12 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self.partial = False
         self.due_since = None
-        request = self._requests[-1] if self._requests else None
-        if request is None or request.body is None:  # it was answered before its end, as too large
+        if not self._requests:  # it was answered before its end, as too large
             self.transport.close()
             return
+        request = self._requests[-1]
         request.complete = True
-        if request is self._requests[0]:
+        if request is self._requests[0] and request.body is not None:
             self._host.arrived(request)
 
     def _too_large(self, request: Request) -> None:

@@ -160,8 +160,8 @@ _answered: list[_Answered] = []
 answered = _answered.append
 """Takes (route, status, seconds) of an answered request; route is a template, never a path.
 
-The metrics show it after `settle_requests`: prometheus_client takes ten times as long for one here and there as for each
-of many at once.
+The metrics show it after `settle_requests`: one here and there takes prometheus_client ten times as long as each of
+many at once.
 """
 
 

@@ -15,6 +15,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.errors import SetupError
 from shared.events import MAX_ATTEMPT, MAX_EVENTS, StreamEvent
+from shared.redis import script
 
 _VERSION = b"1"
 GROUP = "counter"
@@ -25,6 +26,7 @@ DEAD_LEVEL = "dead_level"
 MAX_ENTRY_EVENTS = MAX_EVENTS
 """Events in an entry, so that a batch of entries stays bounded."""
 
+_APPEND = script("shared", "append.lua")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[StreamEvent]).decode
 _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
@@ -160,13 +162,14 @@ async def append(
     They are cut into entries of MAX_ENTRY_EVENTS. beside: fields that each entry has beside its content. A RedisError
     may mean either: the answer can be lost on the way.
     """
-    async with redis.pipeline(transaction=True) as transaction:
-        for start in range(0, len(events), MAX_ENTRY_EVENTS):
-            fields: Any = encode_entry(events[start : start + MAX_ENTRY_EVENTS])._asdict()
-            transaction.xadd(events_key(shard), fields | dict(beside or {}))
-        transaction.hincrby(delivery_key(shard), "accepted", len(events))
-        *names, _ = await transaction.execute()
-    return EntryId.parse(names[-1])
+    words: list[Any] = []
+    for start in range(0, len(events), MAX_ENTRY_EVENTS):
+        fields: Any = encode_entry(events[start : start + MAX_ENTRY_EVENTS])._asdict() | dict(beside or {})
+        words += [word for field in fields.items() for word in field]
+    last: Any = await redis.eval(
+        _APPEND, 2, events_key(shard), delivery_key(shard), len(events), 2 * len(fields), *words
+    )
+    return EntryId.parse(last)
 
 
 async def check_shards(redis: "Redis", shards: int) -> None:

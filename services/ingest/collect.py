@@ -164,7 +164,11 @@ def _agent(header: bytes) -> str:
     return header.decode("ascii")[:MAX_AGENT] if header.isascii() else UNREADABLE_AGENT
 
 
-texts = Remembered(lambda header: header.decode("ascii", "replace"))
+def _text(header: bytes) -> str:
+    return header.decode("ascii", "replace")
+
+
+texts = Remembered(_text)
 agents = Remembered(_agent)
 """User agents, as much of them as is kept; what is not ASCII is no nameless bot's."""
 

@@ -84,15 +84,19 @@ class Publisher:
         self._stopping = True
         self._wake.set()
         await self._task
+        await self._commit_all()
 
     async def _run(self) -> None:
         while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
-                self._give_up_late_ones()
-                if group := self._take():
-                    await self._commit(group)
+            await self._commit_all()
+
+    async def _commit_all(self) -> None:
+        while self._waiting:
+            self._give_up_late_ones()
+            if group := self._take():
+                await self._commit(group)
 
     def _give_up_late_ones(self) -> None:
         """Who has waited that long behind slow commits is told so, rather than made to wait for another."""

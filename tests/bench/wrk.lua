@@ -1,4 +1,4 @@
--- What wrk sends: the requests of the file WRK_REQUESTS in turn, each with ids, visitors and an address of its own, and at
+-- What wrk sends: the requests of the file WRK_REQUESTS in turn, each with ids, visitors and an address written into it, and at
 -- WRK_RATE requests a second where that is given (0: as fast as answers come).
 --
 -- A request has its text and the places in it that are written over: of the address (the digits "100.100.100"), and for
@@ -47,15 +47,17 @@ function request()
   local request = requests[turn % #requests + 1]
   if not request.address then return request.text end
   local buffer = request.buffer
+  local visitor
   for number, id in ipairs(request.ids) do
     event = event + 1
     digits(buffer, id + 24, 12, event, 16)
     -- each visitor comes VIEWS times, with VISITORS - 1 others in between
-    local visitor = event % VISITORS + VISITORS * math.floor(event / (VISITORS * VIEWS))
+    visitor = event % VISITORS + VISITORS * math.floor(event / (VISITORS * VIEWS))
     digits(buffer, request.visitors[number], 8, run, 16)
     digits(buffer, request.visitors[number] + 8, 8, visitor, 16)
   end
-  local address = turn % ADDRESSES
+  -- a visitor has one address; what is sent for many of them comes from many servers
+  local address = (#request.ids == 1 and visitor or turn) % ADDRESSES
   digits(buffer, request.address + 1, 2, address, 10)
   digits(buffer, request.address + 5, 2, math.floor(address / 100), 10)
   digits(buffer, request.address + 9, 2, math.floor(address / 10000), 10)

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.ingest import publish
+from services.ingest.errors import UnavailableError
 from services.ingest.publish import Publisher
 from shared.streams import MAX_ENTRY_EVENTS, EntryId, delivery_key
 from tests.support.counting import pageview
@@ -38,7 +39,8 @@ class TestGroupCommit:
     async def test_order_is_kept_and_an_entry_stays_bounded(self, redis: Redis) -> None:
         publisher = Publisher(redis, 0)
         requests = [[pageview(visitor=3 * number + part) for part in range(3)] for number in range(800)]
-        await asyncio.gather(*map(publisher.publish, requests))
+        for request in requests:
+            publisher.publish(request, lambda error: None)
         await publisher.stop()
         groups = await entries(redis)
         assert [event.visitor for group in groups for event in group] == list(range(2400))
@@ -47,12 +49,12 @@ class TestGroupCommit:
 
     async def test_what_is_under_way_and_what_waits_is_finished_before_the_end(self, redis: Redis) -> None:
         publisher = Publisher(redis, 0)
-        under_way = publisher.publish([pageview()])
+        answers: list[UnavailableError | None] = []
+        publisher.publish([pageview()], answers.append)
         await asyncio.sleep(0)
-        waiting = publisher.publish([pageview()])
+        publisher.publish([pageview()], answers.append)
         await publisher.stop()
-        assert under_way.done()
-        assert waiting.done()
+        assert answers == [None, None]
         assert len(await stored(redis)) == 2
 
     async def test_a_client_that_goes_away_keeps_nobody_waiting(self, client: httpx.AsyncClient, gate: Gate) -> None:

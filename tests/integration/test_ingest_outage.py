@@ -16,7 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 import shared.redis
-from services.ingest.publish import MAX_WAITING, Publisher
+from services.ingest.publish import MAX_WAITING, Done, Publisher
 from shared.delivery import read_delivery
 from shared.errors import SetupError
 from shared.events import MAX_EVENTS, StreamEvent
@@ -134,11 +134,10 @@ async def test_memory_is_bounded_in_a_flood(server: RedisServer, monkeypatch: py
     publishers: set[Publisher] = set()
     took: list[float] = []
 
-    def publish(self: Publisher, events: Sequence[StreamEvent]) -> asyncio.Future[None]:
-        done = real_publish(self, events)
+    def publish(self: Publisher, events: Sequence[StreamEvent], done: Done) -> None:
+        real_publish(self, events, done)
         held.append(self.events_waiting)
         publishers.add(self)
-        return done
 
     real_publish = Publisher.publish
     monkeypatch.setattr(Publisher, "publish", publish)
