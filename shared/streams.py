@@ -5,7 +5,7 @@ layout), `n` (how many events) and `events` (a msgpack array of `StreamEvent`), 
 (tracing.py). An event's position is (shard, entry id, index within the entry).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ MAX_ENTRY_EVENTS = MAX_EVENTS
 """Events in an entry, so that a batch of entries stays bounded."""
 
 _APPEND = script("shared", "append.lua")
+_ARRAY16_FROM = 16
+"""A msgpack array of so many has a head of 3 bytes; a shorter one, of 1."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[StreamEvent]).decode
 _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
@@ -89,11 +91,24 @@ class Content(NamedTuple):
     events: bytes
 
 
+class Packed(NamedTuple):
+    """n events in msgpack, one behind the other; at most MAX_ENTRY_EVENTS."""
+
+    n: int
+    events: bytes
+
+
 class Malformed(NamedTuple):
     """What cannot be decoded. reason: from a closed list; content: an entry of it alone, as it was read."""
 
     reason: str
     content: Content
+
+
+def packed(events: Sequence[StreamEvent]) -> Packed:
+    """Events for an entry that may hold others too."""
+    array = _encode(events)
+    return Packed(len(events), array[1:] if len(events) < _ARRAY16_FROM else array[3:])
 
 
 def encode_entry(events: Sequence[StreamEvent]) -> Content:
@@ -154,22 +169,48 @@ def _sent_again(raw: msgspec.Raw) -> msgspec.Raw | StreamEvent:
     return msgspec.structs.replace(event, attempt=min(event.attempt + 1, MAX_ATTEMPT))
 
 
-async def append(
-    redis: "Redis", shard: int, events: Sequence[StreamEvent], beside: Mapping[str, str] | None = None
+async def append(redis: "Redis", shard: int, events: Sequence[StreamEvent]) -> EntryId:
+    """Put events on the stream; see `append_packed`."""
+    parts = [events[start : start + MAX_ENTRY_EVENTS] for start in range(0, len(events), MAX_ENTRY_EVENTS)]
+    return await append_packed(redis, shard, list(map(packed, parts)))
+
+
+async def append_packed(
+    redis: "Redis", shard: int, events: Sequence[Packed], beside: Mapping[str, str] | None = None
 ) -> EntryId:
     """Put events on the stream and count them as accepted, all or none; on disk when this returns the last entry's id.
 
-    They are cut into entries of MAX_ENTRY_EVENTS. beside: fields that each entry has beside its content. A RedisError
-    may mean either: the answer can be lost on the way.
+    Each pack stands in one entry. beside: fields that each entry has beside its content. A RedisError may mean either:
+    the answer can be lost on the way.
     """
     words: list[Any] = []
-    for start in range(0, len(events), MAX_ENTRY_EVENTS):
-        fields: Any = encode_entry(events[start : start + MAX_ENTRY_EVENTS])._asdict() | dict(beside or {})
+    for content in _contents(events):
+        fields: Any = content._asdict() | dict(beside or {})
         words += [word for field in fields.items() for word in field]
-    last: Any = await redis.eval(
-        _APPEND, 2, events_key(shard), delivery_key(shard), len(events), 2 * len(fields), *words
-    )
+    number = sum(pack.n for pack in events)
+    last: Any = await redis.eval(_APPEND, 2, events_key(shard), delivery_key(shard), number, 2 * len(fields), *words)
     return EntryId.parse(last)
+
+
+def _contents(events: Sequence[Packed]) -> Iterator[Content]:
+    """The packs in as few entries of at most MAX_ENTRY_EVENTS as their order allows."""
+    n, parts = 0, list[bytes]()
+    for pack in events:
+        if n + pack.n > MAX_ENTRY_EVENTS and parts:
+            yield _content(n, parts)
+            n, parts = 0, []
+        n += pack.n
+        parts.append(pack.events)
+    yield _content(n, parts)
+
+
+def _content(n: int, parts: list[bytes]) -> Content:
+    return Content(_VERSION, n, b"".join([_array32(n), *parts]))
+
+
+def _array32(n: int) -> bytes:
+    """The head of an array: https://github.com/msgpack/msgpack/blob/master/spec.md."""
+    return b"\xdd" + n.to_bytes(4)
 
 
 async def check_shards(redis: "Redis", shards: int) -> None:

@@ -21,6 +21,7 @@ from shared.errors import MethodNotAllowedError, SetupError, TruycapError
 from shared.events import MAX_AGENT, PageView, StreamEvent
 from shared.http import JSON, Headers, Request, Routes, header_lines
 from shared.sites import Sites
+from shared.streams import packed
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent GIF of one pixel."""
@@ -78,6 +79,7 @@ class Collect:
             if request.body is None:
                 raise TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
             events = self._pipeline.from_body(request.body, self._sender(request, origin))
+            request.body = b""
             self._publish(events, partial(self._answer, request, origin, len(events)))
         except TruycapError as error:
             self._refuse(request, error, _cors(origin))
@@ -122,17 +124,17 @@ class Collect:
         request.refuse(error, headers or ())
 
     def _publish(self, events: list[StreamEvent], done: Done) -> None:
-        """done: called when all events are on disk."""
+        """done: called when all events are on disk. They are packed at once: what lives until then fills the caches."""
         shards = self._shards
         if len(events) == 1:
-            self._publishers[shards[events[0].site]].publish(events, done)
+            self._publishers[shards[events[0].site]].publish(packed(events), done)
             return
         by_shard: dict[int, list[StreamEvent]] = {}
         for site, part in groupby(events, _site):
             by_shard.setdefault(shards[site], []).extend(part)
         together = done if len(by_shard) == 1 else _all(len(by_shard), done)
         for number, those in by_shard.items():
-            self._publishers[number].publish(those, together)
+            self._publishers[number].publish(packed(those), together)
 
     def _sender(self, request: Request, origin: str) -> Sender:
         headers = request.headers

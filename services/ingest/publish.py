@@ -5,7 +5,7 @@ that comes alone does not wait: there is no linger, only the XADD before it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 from redis.asyncio import Redis
@@ -13,8 +13,7 @@ from redis.asyncio import Redis
 from services.ingest.errors import UnavailableError
 from shared import log, metrics, tracing
 from shared.errors import described
-from shared.events import StreamEvent
-from shared.streams import append
+from shared.streams import Packed, append_packed
 
 COMMIT_SECONDS = 0.8
 """How long an XADD may take before everybody who waits is told to send again."""
@@ -38,7 +37,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     since: when they came, by the loop's clock; done: the request's; span: the request's, where it is sampled.
     """
 
-    events: Sequence[StreamEvent]
+    events: Packed
     since: float
     done: Done
     span: tracing.SpanContext | None
@@ -60,19 +59,19 @@ class Publisher:
         self._seconds = metrics.GROUP_SECONDS.labels(str(shard))
         self._task = self._loop.create_task(self._run(), name=f"publish-{shard}")
 
-    def publish(self, events: Sequence[StreamEvent], done: Done) -> None:
+    def publish(self, events: Packed, done: Done) -> None:
         """Put events on the stream with the next commit.
 
         After an error the events may or may not be on the stream: whoever sends them again keeps their ids and counts
         up `attempt`.
         """
-        if self._events_waiting + len(events) > MAX_WAITING:
+        if self._events_waiting + events.n > MAX_WAITING:
             done(UnavailableError("Too many events are waiting for Redis; send again later."))
             return
         if not self._waiting:
             self._wake.set()
         self._waiting.append(Waiting(events, self._loop.time(), done, tracing.current()))
-        self._events_waiting += len(events)
+        self._events_waiting += events.n
 
     @property
     def events_waiting(self) -> int:
@@ -109,7 +108,7 @@ class Publisher:
     def _take(self) -> list[Waiting]:
         size = count = 0
         for waiting in self._waiting:
-            size += len(waiting.events)
+            size += waiting.events.n
             if count and size > MAX_COMMIT_EVENTS:
                 break
             count += 1
@@ -117,19 +116,20 @@ class Publisher:
         return group
 
     async def _commit(self, group: list[Waiting]) -> None:
-        events = [event for waiting in group for event in waiting.events]
-        with tracing.publish(self._shard, len(events), [waiting.span for waiting in group if waiting.span]) as span:
+        events = sum(waiting.events.n for waiting in group)
+        with tracing.publish(self._shard, events, [waiting.span for waiting in group if waiting.span]) as span:
             try:
                 with self._seconds.time():
                     waited = self._loop.time() - group[0].since
                     async with asyncio.timeout(max(LEAST_SECONDS, COMMIT_SECONDS - waited)):
-                        entry = await append(self._redis, self._shard, events, tracing.fields(span))
+                        packs = [waiting.events for waiting in group]
+                        entry = await append_packed(self._redis, self._shard, packs, tracing.fields(span))
             except Exception as error:  # of whatever kind: those who wait must hear of it, and the next group must go
                 tracing.failed(span, error)
                 logger.warning(
                     "Redis did not take a group of events",
                     shard=self._shard,
-                    events=len(events),
+                    events=events,
                     error=described(error),
                 )
                 # Whoever waits behind this group would wait in vain as long again.
@@ -137,12 +137,12 @@ class Publisher:
                 self._waiting = []
                 return
             tracing.published(span, str(entry))
-        self._accepted.inc(len(events))
-        self._sizes.observe(len(events))
+        self._accepted.inc(events)
+        self._sizes.observe(events)
         self._settle(group, None)
 
     def _settle(self, group: list[Waiting], error: str | None) -> None:
         reason = UnavailableError(error) if error else None
         for waiting in group:
-            self._events_waiting -= len(waiting.events)
+            self._events_waiting -= waiting.events.n
             waiting.done(reason)

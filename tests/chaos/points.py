@@ -98,7 +98,7 @@ def install(folder: Path) -> None:
 
         return look
 
-    _around(publish, "append", before=at(Point.BEFORE_XADD), after=at(Point.AFTER_XADD))
+    _around(publish, "append_packed", before=at(Point.BEFORE_XADD), after=at(Point.AFTER_XADD))
     _around(RecentIds, "load", before=at(Point.TAKING_SHARD))
     _around(consume.BatchCounter, "count", before=at(Point.BATCH_READ, Point.RECOVERING))
     _around(ClickHouse, "insert", before=at(Point.BEFORE_INSERT))

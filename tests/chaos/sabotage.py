@@ -15,8 +15,7 @@ from services.counter.lease import Lease, epoch_key
 from services.counter.state import read_state
 from services.counter.store import PatientStore
 from services.ingest import publish
-from shared.events import StreamEvent
-from shared.streams import GROUP, EntryId, delivery_key, encode_entry, events_key
+from shared.streams import GROUP, EntryId, Packed, append_packed, events_key
 
 MAXLEN = 5
 
@@ -55,7 +54,7 @@ def install(sabotage: Sabotage) -> None:
         case Sabotage.APPLY_FIRST:
             _apply_first()
         case Sabotage.TRIM:
-            _replace(publish, "append", _append_and_trim)
+            _replace(publish, "append_packed", _append_and_trim)
         case Sabotage.GROUP_AT_END:
             _replace(session, "ensure_group", _ensure_group_at_end)
         case Sabotage.NO_WINDOW:
@@ -91,13 +90,10 @@ def _apply_first() -> None:
     real_apply = _replace(consume, "apply", apply_then_write)
 
 
-async def _append_and_trim(redis: "Redis", shard: int, events: Sequence[StreamEvent], _: object) -> EntryId:
-    async with redis.pipeline(transaction=True) as transaction:
-        fields: Any = encode_entry(events)._asdict()
-        transaction.xadd(events_key(shard), fields, maxlen=MAXLEN, approximate=False)
-        transaction.hincrby(delivery_key(shard), "accepted", len(events))
-        name, _ = await transaction.execute()
-    return EntryId.parse(name)
+async def _append_and_trim(redis: "Redis", shard: int, events: Sequence[Packed], _: object) -> EntryId:
+    entry = await append_packed(redis, shard, events)
+    await redis.xtrim(events_key(shard), maxlen=MAXLEN, approximate=False)
+    return entry
 
 
 async def _ensure_group_at_end(redis: "Redis", shard: int) -> None:

@@ -94,5 +94,5 @@ async def client(redis: Redis, redis_server: RedisServer) -> AsyncIterator[httpx
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     """Where group commits wait before Redis is asked."""
     gate = Gate()
-    monkeypatch.setattr(publish, "append", gate.append)
+    monkeypatch.setattr(publish, "append_packed", gate.append)
     return gate

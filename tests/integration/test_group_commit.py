@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from services.ingest import publish
 from services.ingest.errors import UnavailableError
 from services.ingest.publish import Publisher
-from shared.streams import MAX_ENTRY_EVENTS, EntryId, delivery_key
+from shared.streams import MAX_ENTRY_EVENTS, EntryId, delivery_key, packed
 from tests.support.counting import pageview
 from tests.support.ingest import PORTAL, Gate, entries, ping, said, stored, view
 
@@ -40,7 +40,7 @@ class TestGroupCommit:
         publisher = Publisher(redis, 0)
         requests = [[pageview(visitor=3 * number + part) for part in range(3)] for number in range(800)]
         for request in requests:
-            publisher.publish(request, lambda error: None)
+            publisher.publish(packed(request), lambda error: None)
         await publisher.stop()
         groups = await entries(redis)
         assert [event.visitor for group in groups for event in group] == list(range(2400))
@@ -50,9 +50,9 @@ class TestGroupCommit:
     async def test_what_is_under_way_and_what_waits_is_finished_before_the_end(self, redis: Redis) -> None:
         publisher = Publisher(redis, 0)
         answers: list[UnavailableError | None] = []
-        publisher.publish([pageview()], answers.append)
+        publisher.publish(packed([pageview()]), answers.append)
         await asyncio.sleep(0)
-        publisher.publish([pageview()], answers.append)
+        publisher.publish(packed([pageview()]), answers.append)
         await publisher.stop()
         assert answers == [None, None]
         assert len(await stored(redis)) == 2
@@ -88,6 +88,6 @@ class TestGroupCommit:
             raise RuntimeError("a defect of a library")
 
         with monkeypatch.context() as patch:
-            patch.setattr(publish, "append", append)
+            patch.setattr(publish, "append_packed", append)
             said(await client.post("/v1/events", json=view()), 503, "unavailable")
         assert (await client.post("/v1/events", json=view())).status_code == 202

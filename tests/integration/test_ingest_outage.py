@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import shared.redis
 from services.ingest.publish import MAX_WAITING, Done, Publisher
 from shared.delivery import read_delivery
 from shared.errors import SetupError
-from shared.events import MAX_EVENTS, StreamEvent
+from shared.events import MAX_EVENTS
+from shared.streams import Packed
 from tests.support.ingest import URL, ingest_client, ping, raw, stored, view
 from tests.support.servers import RedisServer, free_port
 
@@ -134,7 +135,7 @@ async def test_memory_is_bounded_in_a_flood(server: RedisServer, monkeypatch: py
     publishers: set[Publisher] = set()
     took: list[float] = []
 
-    def publish(self: Publisher, events: Sequence[StreamEvent], done: Done) -> None:
+    def publish(self: Publisher, events: Packed, done: Done) -> None:
         real_publish(self, events, done)
         held.append(self.events_waiting)
         publishers.add(self)

@@ -16,7 +16,7 @@ from shared.events import StreamEvent
 from shared.server import Server
 from shared.settings import Settings
 from shared.sites import Site, Sites
-from shared.streams import Entry, EntryId, append, decode_entry, events_key
+from shared.streams import Entry, EntryId, Packed, append_packed, decode_entry, events_key
 from shared.web import create_web
 from tests.support.counting import PERSON
 from tests.support.http import HttpServer
@@ -75,12 +75,10 @@ class Gate:
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
 
-    async def append(
-        self, redis: "Redis", shard: int, events: Sequence[StreamEvent], beside: Mapping[str, str]
-    ) -> EntryId:
+    async def append(self, redis: "Redis", shard: int, events: Sequence[Packed], beside: Mapping[str, str]) -> EntryId:
         self.reached.set()
         await self.open.wait()
-        return await append(redis, shard, events, beside)
+        return await append_packed(redis, shard, events, beside)
 
 
 async def entries(redis: "Redis", shard: int = 0) -> list[list[StreamEvent]]:
