@@ -1,7 +1,8 @@
 """What addresses of pages say: host and item."""
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from services.ingest.errors import InvalidError
 from services.ingest.remembered import Remembered
@@ -10,7 +11,7 @@ from shared.events import host_of, item_of
 _WEB = re.compile("https?://", re.IGNORECASE)
 
 
-class Page(NamedTuple):
+class Page(msgspec.Struct, frozen=True, gc=False):
     """A page of the web; item: see `item_of`."""
 
     host: str
