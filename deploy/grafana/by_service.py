@@ -241,6 +241,12 @@ API = dashboard(
                         "{{instance}}: may be open": 'truycap_live_clients_limit{job="api"}',
                     },
                 ),
+                graph(
+                    "Streams ended by the api (good: none)",
+                    "Their clients do not read what they are sent; a browser opens another by itself",
+                    {"{{instance}}": per_second("truycap_live_clients_dropped_total", "instance", 'job="api"')},
+                    "ops",
+                ),
             ]
         ],
         "How long it takes, how old it is": [
