@@ -18,8 +18,6 @@ IDLE_SECONDS = 75.0
 """So long a connection is kept between two requests: longer than a proxy does, or it would send into a closing one."""
 SLOW_SECONDS = 30.0
 """So long the whole of a request may be on its way."""
-_TURN_SECONDS = 0.005
-"""Handling may take so long before the loop does other work, such as a commit."""
 _LOOK_SECONDS = 1.0
 _BACKLOG = 2048
 _MOST_REMEMBERED = 4096
@@ -68,18 +66,12 @@ class Server:
         self._arrived.append(request)
 
     def _handle(self) -> None:
-        """Handle what has arrived, for so long as others can wait."""
-        ends = time.monotonic() + _TURN_SECONDS
-        for handled, request in enumerate(self._arrived, 1):
+        arrived, self._arrived = self._arrived, []
+        for request in arrived:
             try:
                 request.handler(request)
             except Exception as error:
                 request.fail(error)
-            if time.monotonic() > ends:
-                break
-        del self._arrived[:handled]
-        if self._arrived:
-            asyncio.get_running_loop().call_soon(self._handle)
 
     async def start(self, listening: socket.socket) -> None:
         """Take connections."""

@@ -1,4 +1,4 @@
--- What wrk sends: the requests of the file WRK_REQUESTS in turn, each with ids, visitors and an address written into it, and at
+-- What wrk sends: the requests of the file WRK_REQUESTS in turn, with ids, visitors and an address written into each, at
 -- WRK_RATE requests a second where that is given (0: as fast as answers come).
 --
 -- A request has its text and the places in it that are written over: of the address (the digits "100.100.100"), and for
@@ -12,6 +12,7 @@ local rate = tonumber(os.getenv("WRK_RATE"))
 local VISITORS, VIEWS, ADDRESSES = 1000, 6, 100000
 local HEX = "0123456789abcdef"
 local event, sent, turn = 0, 0, 0
+local first_address = run % 5 * ADDRESSES / 5  -- runs of one minute have addresses of their own
 
 local function digits(buffer, at, width, number, base)
   for place = at + width - 1, at, -1 do
@@ -57,7 +58,7 @@ function request()
     digits(buffer, request.visitors[number] + 8, 8, visitor, 16)
   end
   -- a visitor has one address; what is sent for many of them comes from many servers
-  local address = (#request.ids == 1 and visitor or turn) % ADDRESSES
+  local address = (first_address + (#request.ids == 1 and visitor or turn)) % ADDRESSES
   digits(buffer, request.address + 1, 2, address, 10)
   digits(buffer, request.address + 5, 2, math.floor(address / 100), 10)
   digits(buffer, request.address + 9, 2, math.floor(address / 10000), 10)
