@@ -83,8 +83,15 @@ class Connection(asyncio.Protocol):
             if request.gone:
                 request.gone()
 
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()  # who does not read is not listened to
+
+    def resume_writing(self) -> None:
+        if len(self._requests) <= 1:
+            self.transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
-        if not self.partial and not data[: data.find(b"\n")].isascii():
+        if not self._headers and not data[: data.find(b"\n") + 1 or None].isascii():
             data = _encoded(data)
         try:
             self._parser.feed_data(data)
@@ -105,7 +112,6 @@ class Connection(asyncio.Protocol):
             self.partial = True
             self.due_since = self._host.now
             self._url = b""
-            self._headers = {}
             self._head_bytes = 0
         self._url += url
 
@@ -145,6 +151,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self.partial = False
         self.due_since = None
+        self._headers = {}
         if not self._requests:  # it was answered before its end, as too large
             self.transport.close()
             return
@@ -180,7 +187,7 @@ class Connection(asyncio.Protocol):
     def begin_stream(self, request: Request, head: bytes) -> asyncio.WriteTransport:
         """Write the beginning of an answer that ends with the connection."""
         request.keep_alive = False
-        request.headers = self._headers = {}  # it may stay long
+        request.headers = {}  # it may stay long
         self.transport.write(
             b"".join((_STATUS_LINES[200], head, self._host.general_lines, b"connection: close\r\n\r\n"))
         )
@@ -207,8 +214,6 @@ class Connection(asyncio.Protocol):
 
 
 def _encoded(data: bytes) -> bytes:
-    """A request whose URL may hold bytes that are not ASCII, as old browsers send them and llhttp refuses them."""
+    """The beginning of a request whose URL is not all ASCII: old browsers send such, and llhttp refuses them."""
     line, end, rest = data.partition(b"\r\n")
-    if line.isascii():
-        return data
     return quote(line, safe=bytes(range(0x80))).encode() + end + rest

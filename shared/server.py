@@ -29,17 +29,21 @@ ASGI = Callable[
 
 
 class Server:
-    """Serves from `start` on. routes: the services' hot paths; cold: the application that has all others."""
+    """Serves from `start` on.
 
-    def __init__(self, *routes: Routes, cold: ASGI) -> None:
+    routes: the services' hot paths; cold: the application that has all others; clock: monotonic, in seconds.
+    """
+
+    def __init__(self, *routes: Routes, cold: ASGI, clock: Callable[[], float] = time.monotonic) -> None:
         self._routes = routes
         self._cold_path = Found(UNKNOWN_ROUTE, self.cold, MOST_BODY_BYTES)
         self._found: dict[bytes, Found] = {}
         self.connections: set[Connection] = set()
         self.general_lines = b""
-        self.now = time.monotonic()
+        self.now = clock()
         self._arrived: list[Request] = []
         self._cold = cold
+        self._clock = clock
         self._answering: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Server | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -75,7 +79,7 @@ class Server:
 
     async def start(self, listening: socket.socket) -> None:
         """Take connections."""
-        self._look()
+        self.look()
         self._looking = asyncio.create_task(self._keep_looking(), name="connections")
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(lambda: Connection(self), sock=listening, backlog=_BACKLOG)
@@ -108,13 +112,13 @@ class Server:
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Tell the time, settle the metrics, and close connections on which nothing comes."""
         metrics.settle_requests()
         self.general_lines = f"date: {formatdate(usegmt=True)}\r\n".encode()
-        self.now = now = time.monotonic()
+        self.now = now = self._clock()
         for connection in list(self.connections):
             patience = SLOW_SECONDS if connection.partial else IDLE_SECONDS
             if connection.due_since is not None and now - connection.due_since > patience:

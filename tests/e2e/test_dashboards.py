@@ -34,6 +34,7 @@ HONESTLY_0 = {
     "Oldest waiting, by shard (good: below 1 s)",
     "Entries waiting (good: below 1,000)",
     "Entries waiting, by shard (good: below 1,000)",
+    "Streams ended by the api (good: none)",
 }
 """What is 0 where all is well; every other panel must show more."""
 READS = ("/v1/sites/hanoi/counts", "/v1/sites/hanoi/items?path=/", "/v1/sites/hanoi/stats/timeseries", "/widget.js")
