@@ -91,7 +91,7 @@ class Content(NamedTuple):
     events: bytes
 
 
-class Packed(NamedTuple):
+class Packed(msgspec.Struct, frozen=True, gc=False):
     """n events in msgpack, one behind the other; at most MAX_ENTRY_EVENTS."""
 
     n: int

@@ -40,6 +40,10 @@ def total(services: Services, service: str, metric: str, *labels: str) -> float:
 
 
 def test_whichever_worker_is_asked_answers_for_all(services: Services) -> None:
+    def said() -> float:
+        return total(services, "ingest", "truycap_http_request_seconds_count", EVENTS)
+
+    until(lambda: said() == VISITS + 1, "each worker has said what it answered, as it does every second")
     for _ in range(6):
         assert total(services, "ingest", "truycap_events_accepted_total") == VISITS
         assert total(services, "ingest", "truycap_http_requests_total", EVENTS, "202") == VISITS
