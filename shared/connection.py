@@ -14,24 +14,15 @@ from urllib.parse import quote
 import httptools
 
 from shared.http import Found, Request
+from shared.remembered import Remembered
 
 MOST_HEAD_BYTES = 131_072
 """Of the request line and the headers; a URL may have 32 KB, and a Referer the same again."""
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_MOST_NAMES = 1000
 _BODILESS = frozenset((204, 304))
 
 
-class _Names(dict[bytes, bytes]):
-    """Names of headers in small letters: a look-up for each header, and not a call."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        if len(self) < _MOST_NAMES:
-            self[name] = name.lower()
-        return name.lower()
-
-
-_names = _Names()
+_names: Remembered[bytes, bytes] = Remembered(bytes.lower)
 
 
 class Host(Protocol):

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
 import msgspec
 
@@ -66,11 +67,16 @@ class Request(msgspec.Struct, eq=False):
 
     def header(self, name: bytes) -> str:
         """The value of a header, empty where there is none; bytes that are not ASCII as U+FFFD."""
-        return self.headers.get(name, b"").decode("ascii", "replace")
+        return text_of(self.headers.get(name, b""))
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded."""
+        return unquote(text_of(self.target.partition(b"?")[0]))
 
     @property
     def query(self) -> str:
-        return self.target.partition(b"?")[2].decode("ascii", "replace")
+        return text_of(self.target.partition(b"?")[2])
 
     def answer(self, status: int, head: bytes = b"", body: bytes = b"") -> None:
         """Answer. head: header lines (see `header_lines`). Where the client has gone away nobody is answered."""
@@ -101,6 +107,11 @@ class Request(msgspec.Struct, eq=False):
         if self.then:
             self.then(None)
         return None if self.lost else self.way.begin_stream(self, head)
+
+
+def text_of(head: bytes) -> str:
+    """A part of a request's head as text; bytes that are not ASCII as U+FFFD."""
+    return head.decode("ascii", "replace")
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:

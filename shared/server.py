@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import unquote
 
 from shared import metrics
 from shared.connection import Connection
 from shared.errors import SetupError
-from shared.http import ANY_ORIGIN, MOST_BODY_BYTES, Found, Request, Routes
+from shared.http import ANY_ORIGIN, MOST_BODY_BYTES, Found, Request, Routes, text_of
+from shared.remembered import Remembered
 
 UNKNOWN_ROUTE = "unknown"
 IDLE_SECONDS = 75.0
@@ -20,8 +20,6 @@ SLOW_SECONDS = 30.0
 """So long the whole of a request may be on its way."""
 _LOOK_SECONDS = 1.0
 _BACKLOG = 2048
-_MOST_REMEMBERED = 4096
-_LONGEST_REMEMBERED = 128
 
 ASGI = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
@@ -37,7 +35,7 @@ class Server:
     def __init__(self, *routes: Routes, cold: ASGI, clock: Callable[[], float] = time.monotonic) -> None:
         self._routes = routes
         self._cold_path = Found(UNKNOWN_ROUTE, self.cold, MOST_BODY_BYTES)
-        self._found: dict[bytes, Found] = {}
+        self._found: Remembered[bytes, Found] = Remembered(self._look_up)
         self.connections: set[Connection] = set()
         self.general_lines = b""
         self.now = clock()
@@ -50,14 +48,12 @@ class Server:
 
     def find(self, target: bytes) -> Found:
         """What has a path, which a query may follow."""
-        if found := self._found.get(target):
-            return found
-        path = target.partition(b"?")[0].decode("ascii", "replace")
+        return self._found[target]
+
+    def _look_up(self, target: bytes) -> Found:
+        path = text_of(target.partition(b"?")[0])
         hot = [found for routes in self._routes if (found := routes.find(path))]
-        found = hot[0] if hot else self._cold_path
-        if len(target) <= _LONGEST_REMEMBERED and len(self._found) < _MOST_REMEMBERED:
-            self._found[target] = found
-        return found
+        return hot[0] if hot else self._cold_path
 
     def arrived(self, request: Request) -> None:
         """Have a request handled, together with all others that come in this turn of the event loop.
@@ -138,7 +134,7 @@ async def ask(app: ASGI, request: Request) -> tuple[int, bytes, bytes]:
         "http_version": "1.1",
         "method": "GET" if request.method == "HEAD" else request.method,
         "scheme": "http",
-        "path": unquote(raw_path.decode("ascii", "replace")),
+        "path": request.path,
         "raw_path": raw_path,
         "query_string": query,
         "root_path": "",

@@ -6,7 +6,6 @@ Format of the events: https://html.spec.whatwg.org/multipage/server-sent-events.
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import unquote
 
 from services.api.snapshots import Snapshot, Snapshots
 from services.api.streams import Streams
@@ -83,8 +82,7 @@ class Live:
         try:
             if request.method not in {"GET", "HEAD"}:
                 raise MethodNotAllowedError("Use GET.", "GET, HEAD")
-            path = unquote(request.target.partition(b"?")[0].decode("ascii", "replace"))
-            site = public_site(self._sites, path[len(PREFIX) : -len(suffix)])
+            site = public_site(self._sites, request.path[len(PREFIX) : -len(suffix)])
         except TruycapError as error:
             request.refuse(error, [ANY_ORIGIN])
             return

@@ -15,11 +15,11 @@ from iptocc import country_code
 from services.ingest.errors import InvalidError, TooLargeError, UnavailableError
 from services.ingest.pipeline import Pipeline, Sender
 from services.ingest.publish import Done, Publisher
-from services.ingest.remembered import Remembered
 from shared import metrics, tracing
 from shared.errors import MethodNotAllowedError, SetupError, TruycapError
 from shared.events import MAX_AGENT, PageView, StreamEvent
-from shared.http import JSON, Headers, Request, Routes, header_lines
+from shared.http import JSON, Headers, Request, Routes, header_lines, text_of
+from shared.remembered import Remembered
 from shared.sites import Sites
 from shared.streams import packed
 
@@ -79,7 +79,7 @@ class Collect:
             if request.body is None:
                 raise TooLargeError(f"The body is larger than {self._max_body_bytes} bytes; send fewer events at once.")
             events = self._pipeline.from_body(request.body, self._sender(request, origin))
-            request.body = b""
+            request.body = b""  # it may be large, and the commit take a while
             self._publish(events, partial(self._answer, request, origin, len(events)))
         except TruycapError as error:
             self._refuse(request, error, _cors(origin))
@@ -138,8 +138,7 @@ class Collect:
 
     def _sender(self, request: Request, origin: str) -> Sender:
         headers = request.headers
-        forwarded = headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
-        address = self._addresses.of(request.client, forwarded)
+        address = self._addresses.of(request.client, request.header(b"x-forwarded-for"))
         return Sender(
             origin=origin,
             agent=agents[headers.get(b"user-agent", b"")],
@@ -166,11 +165,7 @@ def _agent(header: bytes) -> str:
     return header.decode("ascii")[:MAX_AGENT] if header.isascii() else UNREADABLE_AGENT
 
 
-def _text(header: bytes) -> str:
-    return header.decode("ascii", "replace")
-
-
-texts = Remembered(_text)
+texts = Remembered(text_of)
 agents = Remembered(_agent)
 """User agents, as much of them as is kept; what is not ASCII is no nameless bot's."""
 

@@ -5,8 +5,8 @@ import re
 import msgspec
 
 from services.ingest.errors import InvalidError
-from services.ingest.remembered import Remembered
 from shared.events import host_of, item_of
+from shared.remembered import Remembered
 
 _WEB = re.compile("https?://", re.IGNORECASE)
 

@@ -19,7 +19,6 @@ from services.ingest.errors import (
     TooManyError,
 )
 from services.ingest.pages import Page, hosts, items, pages
-from services.ingest.remembered import Remembered
 from services.ingest.visitor import from_address, tracked
 from shared.events import (
     MAX_EVENTS,
@@ -33,6 +32,7 @@ from shared.events import (
     Source,
     StreamEvent,
 )
+from shared.remembered import Remembered
 from shared.sites import Site, Sites
 
 _decode = msgspec.json.Decoder(Event | list[Event]).decode

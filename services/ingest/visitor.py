@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.ingest.errors import UnavailableError
-from services.ingest.remembered import Remembered
 from shared import log
 from shared.errors import described
+from shared.remembered import Remembered
 
 DAY_MS = 86_400_000
 _REFRESH_SECONDS = 60.0

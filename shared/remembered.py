@@ -1,4 +1,4 @@
-"""What ingest need not find out twice: most page views are of pages, referrers and visitors seen just before."""
+"""What need not be found out twice: most page views are of pages, referrers and visitors seen just before."""
 
 from collections.abc import Callable
 from typing import TypeVar
