@@ -108,28 +108,35 @@ async def test_redis_may_be_asked_before_the_batch_before_is_applied_or_after(re
 
 
 class Stage:
-    """The first batch is not applied before the second is computed; then `then` happens, with the second waiting."""
+    """The first batch is not written before the second is computed. at: what happens just before the first is applied."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, then: Callable[[], Awaitable[Any]] = consume.at_once) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: Callable[[], Awaitable[Any]] = consume.at_once) -> None:
         self.computed: list[str] = []
         self.applied: list[str] = []
-        self._then: Callable[[], Awaitable[Any]] | None = then
-        self.second = asyncio.Event()
+        self._at: Callable[[], Awaitable[Any]] | None = at
+        self._second = asyncio.Event()
         monkeypatch.setattr(session, "MAX_ENTRIES", 2)
         monkeypatch.setattr(consume, "enrich", self._enrich)
+        monkeypatch.setattr(consume, "write_once", self._write_once)
         monkeypatch.setattr(consume, "apply", self._apply)
+
+    async def second_computed(self) -> None:
+        await asyncio.wait_for(self._second.wait(), 20)
+
+    async def _write_once(self, *arguments: Any) -> bool:
+        await self.second_computed()
+        return await write_once(*arguments)
 
     def _enrich(self, batch: Batch, *arguments: Any) -> None:
         enrich(batch, *arguments)
         self.computed.append(batch.token)
         if len(self.computed) == 2:
-            self.second.set()
+            self._second.set()
 
     async def _apply(self, redis: "Redis", batch: Batch, *arguments: Any) -> bool:
-        await asyncio.wait_for(self.second.wait(), 20)
-        if then := self._then:
-            self._then = None
-            await then()
+        if happens := self._at:
+            self._at = None
+            await happens()
         applied = await apply(redis, batch, *arguments)
         self.applied.append(batch.token)
         return applied
@@ -182,15 +189,18 @@ async def test_two_batches_that_were_left_pending_are_counted_in_their_order(
     """The first is inserted and not applied, or only handed over."""
     left: list[dict[str, int]] = []
 
-    async def fails(*_: Any) -> bool:
-        await asyncio.wait_for(stage.second.wait(), 20)
+    async def fails() -> None:
         left.append(await pending_consumers(redis, 0))
-        monkeypatch.setattr(consume, "write_once", write_once)
         raise RedisConnectionError
+
+    async def fails_to_write(*_: Any) -> None:
+        await stage.second_computed()
+        monkeypatch.setattr(consume, "write_once", write_once)
+        await fails()
 
     stage = Stage(monkeypatch, *([fails] if written else []))
     if not written:
-        monkeypatch.setattr(consume, "write_once", fails)
+        monkeypatch.setattr(consume, "write_once", fails_to_write)
     await accept(redis)
     async with counting(settings(redis_server.url, dsn)):
         await until_right(redis, migrated)
@@ -206,7 +216,7 @@ async def test_a_counter_that_lost_its_shard_with_two_batches_changes_nothing_an
         async with counting(settings(redis_server.url, dsn), alone=True):
             await until_right(redis, migrated)
 
-    stage = Stage(monkeypatch, then=another_counts_all)
+    stage = Stage(monkeypatch, another_counts_all)
     await accept(redis)
     async with counting(settings(redis_server.url, dsn)):
 
