@@ -108,7 +108,7 @@ async def test_redis_may_be_asked_before_the_batch_before_is_applied_or_after(re
 
 
 class Stage:
-    """The first batch is not written before the second is computed. at: what happens just before the first is applied."""
+    """The first batch is written when the second is computed. at: what happens just before the first is applied."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: Callable[[], Awaitable[Any]] = consume.at_once) -> None:
         self.computed: list[str] = []
