@@ -3,6 +3,7 @@
 All up to its turn is only computed, and may be while the batch before it is written and applied.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -26,6 +27,8 @@ from shared.sites import Sites
 
 Turn = Callable[[], Awaitable[None]]
 """Returns when a batch's turn has come, and raises where it never will: the batch before it has failed."""
+
+_BREATH_SECONDS = 0.001
 
 logger = log.get(__name__)
 
@@ -88,9 +91,12 @@ class BatchCounter:
                 raise
 
     async def _count(self, batch: Batch, turn: Turn) -> None:
-        computed = await self._compute(batch)
+        before = self._before
+        computed = self._before = await self._compute(batch, before)
         outcome = computed.outcome
-        values, commands = columns(outcome.rows), list(changes(computed))
+        values = columns(outcome.rows)
+        await _breathe(before)
+        commands = list(changes(computed))
         await turn()
         if batch.recovered or not await write_once(self._store, batch.token, values, self._guard):
             await ensure_written(self._store, batch, outcome, self._guard)
@@ -104,23 +110,29 @@ class BatchCounter:
             self._before = None
         self.counted += 1
 
-    async def _compute(self, batch: Batch) -> Computed:
+    async def _compute(self, batch: Batch, before: Computed | None) -> Computed:
         outcome = Outcome()
         arrivals = sort_out(batch, self._sites, self._expired, outcome)
         if any(letter.reason == UNKNOWN_SITE for letter in outcome.dead):
             await self._sites.look()  # ingest may have seen a new site a moment before
             outcome = Outcome()
             arrivals = sort_out(batch, self._sites, self._expired, outcome)
-        before = self._before
         state = await read_state(self._redis, batch.shard, self._epoch, arrivals, before)
         stored = positions_among(before.outcome.rows, arrivals) if before else {}
         stored |= self._recent.positions(arrivals)
         stored |= await find_stored(self._store, batch.shard, arrivals)
+        await _breathe(before)
         enrich(batch, arrivals, state, stored, outcome)
         outcome.level_change = level_change(batch.shard, state.dead_level, outcome, batch.replayed, self._ceiling)
+        await _breathe(before)
         self._recent.add(outcome.rows)
-        self._before = Computed(batch, state, outcome)
-        return self._before
+        return Computed(batch, state, outcome)
+
+
+async def _breathe(before: Computed | None) -> None:
+    """Let the batch before go on: what is computed keeps the event loop, in which its steps follow each other."""
+    if before:
+        await asyncio.sleep(_BREATH_SECONDS)
 
 
 def _measure(computed: Computed) -> None:
