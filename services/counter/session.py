@@ -174,8 +174,10 @@ class ShardCounter:
                 return
             await self._look_after(batches, overlap, own, retention)
         finally:
-            await subscriber.stop()
-            await overlap.end()
+            try:
+                await subscriber.stop()
+            finally:
+                await overlap.end()
         if failures:
             raise failures[0]
 
