@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from services.counter import apply as apply_module
 from services.counter import consume, session, write
 from services.counter.batch import Batch
-from services.counter.enrich import Arrival, State
+from services.counter.enrich import Arrival, Computed, State
 from services.counter.lease import Lease, epoch_key
 from services.counter.state import read_state
 from services.counter.store import PatientStore
@@ -65,9 +65,11 @@ async def _renew_without_fence(lease: Lease, epoch: int) -> None:
     """Whoever had the shard believes to have it still."""
 
 
-async def _read_state_without_fence(redis: "Redis", shard: int, _: int, arrivals: Iterable[Arrival]) -> State:
+async def _read_state_without_fence(
+    redis: "Redis", shard: int, _: int, arrivals: Iterable[Arrival], before: Computed | None = None
+) -> State:
     newest: Any = await redis.get(epoch_key(shard))
-    return await read_state(redis, shard, int(newest), arrivals)
+    return await read_state(redis, shard, int(newest), arrivals, before)
 
 
 def _apply_first() -> None:
