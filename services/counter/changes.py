@@ -5,11 +5,11 @@ the events.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from services.counter.batch import Batch
 from services.counter.commands import Command, Word, binary, parts
-from services.counter.enrich import Outcome, State
+from services.counter.enrich import Computed, Outcome, State
 from services.counter.rows import BOT, PAGEVIEW, Row
 from shared.events import Source
 from shared.readmodel import (
@@ -34,14 +34,15 @@ from shared.streams import DEAD_LEVEL, dead_key, delivery_key
 _WEEK_SECONDS = 7 * 86_400
 
 
-def changes(batch: Batch, rows: Sequence[Row], outcome: Outcome, state: State) -> Iterator[Command]:
-    """All commands of a batch; rows: as they are stored."""
+def changes(computed: Computed) -> Iterator[Command]:
+    """All commands of a batch, whose rows are as they are stored."""
+    batch, state, outcome = computed
     shard = batch.shard
-    yield from count_changes(shard, rows)
-    yield from rating_changes(shard, rows)
+    yield from count_changes(shard, outcome.rows)
+    yield from rating_changes(shard, outcome.rows)
     yield from presence_changes(shard, outcome, state)
     yield from reader_changes(shard, outcome)
-    yield from delivery_changes(batch, len(rows), outcome)
+    yield from delivery_changes(batch, outcome)
 
 
 def count_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
@@ -76,18 +77,22 @@ def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Com
     """Each visitor into the set of what they are now, out of that of what they were; all cut at the visit window."""
     for place, latest in outcome.latest.items():
         site, source = place
-        seen, standing = state.seen[place], state.standing.get(place, {})
-        words: dict[Presence, list[Word]] = {presence: [] for presence in Presence}
-        for visitor, now in seen.items():
-            words[now.presence] += now.at, visitor_member(visitor)
+        stood = state.stood.get(place, {})
+        gone: dict[Presence, list[Word]] = {presence: [] for presence in Presence}
+        here: dict[Presence, list[Word]] = {presence: [] for presence in Presence}
+        for visitor, now in state.seen[place].items():
+            was = stood.get(visitor)
+            if now is was:
+                continue
+            member = visitor_member(visitor)
+            here[now.presence] += now.at, member
+            if was and was.presence is not now.presence:
+                gone[was.presence].append(member)
         for presence in Presence:
             key = presence_key(shard, site, presence, source)
-            gone: list[Word] = [
-                visitor_member(v) for v in standing.get(presence, ()) if seen[v].presence is not presence
-            ]
-            for part in parts(gone):
+            for part in parts(gone[presence]):
                 yield "ZREM", key, *part
-            for part in parts(words[presence]):
+            for part in parts(here[presence]):
                 yield "ZADD", key, *part
             yield "ZREMRANGEBYSCORE", key, "-inf", f"({latest - VISIT_MS}"
             # Longer than any outage during which events wait: they find who was seen before it.
@@ -113,10 +118,10 @@ def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:
         yield "EXPIRE", key, 2 * ONLINE_MS // 1000
 
 
-def delivery_changes(batch: Batch, counted: int, outcome: Outcome) -> Iterator[Command]:
+def delivery_changes(batch: Batch, outcome: Outcome) -> Iterator[Command]:
     """The counter's side of the delivery identity, dead letters, and how far the shard is applied."""
     key = delivery_key(batch.shard)
-    yield "HINCRBY", key, "counted", counted + outcome.presence_only
+    yield "HINCRBY", key, "counted", len(outcome.rows) + outcome.presence_only
     yield "HINCRBY", key, "presence", outcome.presence_only
     for reason, number in Counter(reason for _, reason in outcome.rejected).items():
         yield "HINCRBY", key, f"rejected:{reason}", number

@@ -52,12 +52,12 @@ class Seen(Struct, frozen=True, gc=False):
 class State:
     """What earlier batches left behind, as far as this batch needs it; moved on while the batch is computed.
 
-    seen: by (site, source), then visitor; standing: who of them stands in which set of the read model, and does not
-    move. votes: the voter's score now. dead_level: see ceiling.py, in points.
+    seen: by (site, source), then visitor; stood: the same, and does not move. votes: the voter's score now.
+    dead_level: see ceiling.py, in points.
     """
 
     seen: dict[Place, dict[int, Seen]] = field(default_factory=dict)
-    standing: dict[Place, dict[Presence, list[int]]] = field(default_factory=dict)
+    stood: dict[Place, dict[int, Seen]] = field(default_factory=dict)
     votes: dict[VoteKey, int] = field(default_factory=dict)
     dead_level: int = 0
 
@@ -100,6 +100,14 @@ class Outcome:
         self.rows = sorted([*computed, *written.values()], key=lambda row: row.position)
         self.rejected = [rejected for rejected in self.rejected if rejected.position not in written]
         self.dead = [letter for letter in self.dead if letter.position not in written]
+
+
+class Computed(NamedTuple):
+    """A batch that is computed. state: as it leaves it behind."""
+
+    batch: Batch
+    state: State
+    outcome: Outcome
 
 
 class Arrival(Struct, frozen=True, gc=False):

@@ -1,7 +1,8 @@
 """What other counters of a shard left pending: found, and formed into the same batches again.
 
-A counter reads under a consumer name of its own epoch and never reads more before its batch is applied. So what is
-pending for a consumer *is* the batch it had; it is counted where it lies, before anything that came later.
+A counter reads under a consumer name of its own epoch and never reads more before its batch is applied, or handed over
+whole to another consumer that had nothing (overlap.py). So what is pending for a consumer *is* the batch it had; it is
+counted where it lies, before anything that came later.
 """
 
 from typing import Any

@@ -17,7 +17,7 @@ from services.counter.batch import Position
 from services.counter.enrich import Arrival
 from services.counter.rows import Row
 from shared.clickhouse import Queries, format_time
-from shared.events import Source
+from shared.events import Source, StreamEvent
 from shared.streams import EntryId, delivery_key, events_key
 
 KEPT_MS = 25 * 3600 * 1000
@@ -96,6 +96,12 @@ class RecentIds:
             del self._positions[key]
 
 
+def positions_among(rows: Iterable[Row], arrivals: Iterable[Arrival]) -> Positions:
+    """Where the resent events among the arrivals stand among rows that the store may not have yet."""
+    keys = {(arrival.event.site, arrival.event.id) for arrival in arrivals if _resent(arrival.event)}
+    return {key: row.position for row in rows if (key := (row.site, row.id)) in keys} if keys else {}
+
+
 async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:
     """A position before which nothing is left to count: of the stream's first entry (what was applied is deleted), of
     the last applied one where the stream is empty; None where there never was any.
@@ -111,7 +117,7 @@ async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:
 
 async def find_stored(store: Queries, shard: int, arrivals: Sequence[Arrival]) -> Positions:
     """Where the resent events among the arrivals stand in the store, if they are there: the earliest position."""
-    resent = [arrival.event for arrival in arrivals if arrival.event.attempt and arrival.event.id]
+    resent = [arrival.event for arrival in arrivals if _resent(arrival.event)]
     stored: Positions = {}
     for start in range(0, len(resent), _IDS_PER_QUERY):
         part = resent[start : start + _IDS_PER_QUERY]
@@ -129,3 +135,7 @@ async def find_stored(store: Queries, shard: int, arrivals: Sequence[Arrival]) -
             key, position = (str(site), event_id.bytes), Position(EntryId(int(ms), int(seq)), int(number))
             stored[key] = min(stored.get(key, position), position)
     return stored
+
+
+def _resent(event: StreamEvent) -> bool:
+    return bool(event.attempt and event.id)

@@ -19,9 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from services.counter.batch import Batch
-from services.counter.consume import BatchCounter
+from services.counter.consume import BatchCounter, Turn
 from services.counter.expire import Retention
 from services.counter.lease import LEASE_MS, FencedError, Lease, RestoringError
+from services.counter.overlap import LostReadError, Overlap, hand_over
 from services.counter.recover import forget_consumer, pending_batch, pending_consumers
 from services.counter.resent import RecentIds
 from services.counter.store import PatientStore
@@ -43,11 +44,10 @@ STUCK_SECONDS = 3.0
 RETRY_SECONDS = 0.5
 _BLOCK_MS = 1000
 
+Own = tuple[str, str]
+"""The consumers of a session: who reads, and who has what is written while more is read."""
+
 logger = log.get(__name__)
-
-
-class LostReadError(Exception):
-    """Something is pending that this session did not get: an answer of Redis was lost on the way."""
 
 
 _PASSING = (FencedError, LostReadError, RestoringError, RedisError, OSError)
@@ -153,24 +153,36 @@ class ShardCounter:
             expired=retention.expired,
             guard=guard,
         )
-        await self._recover(batches, consumer, lambda _: True)
+        failures: list[BaseException] = []
+
+        def failed(error: BaseException) -> None:
+            failures.append(error)
+            self._ended.set()
+
+        behind = f"{consumer}-behind"
+        overlap = Overlap(partial(self._count, batches), partial(hand_over, self._redis, epoch, behind), failed)
+        own = consumer, behind
+        await self._recover(overlap, own, lambda _: True)
         self._log.info("counts what is new", epoch=epoch)
-        failures: list[Exception] = []
-        subscriber = self._subscriber(batches, consumer, failures)
+        subscriber = self._subscriber(overlap, own, failed)
         try:
             try:
                 await subscriber.start()
             except OutOfMemoryError:
-                if not await self._make_room(batches, consumer):
+                if not await self._make_room(overlap, consumer):
                     await asyncio.sleep(RETRY_SECONDS)
                 return
-            await self._look_after(batches, consumer, retention)
+            await self._look_after(batches, overlap, own, retention)
         finally:
-            await subscriber.stop()
+            try:
+                await subscriber.stop()
+            finally:
+                await overlap.end()
         if failures:
             raise failures[0]
 
-    def _subscriber(self, batches: BatchCounter, consumer: str, failures: list[Exception]) -> Any:
+    def _subscriber(self, overlap: Overlap, own: Own, failed: Callable[[BaseException], None]) -> Any:
+        consumer, _ = own
         stream = StreamSub(
             events_key(self._shard),
             group=GROUP,
@@ -194,28 +206,28 @@ class ShardCounter:
             try:
                 async with self._counting:
                     await self._check_read(consumer, entries)
-                    await self._recover(batches, consumer, lambda first: first < entries[0].id)
-                    await self._count(batches, Batch(self._shard, entries))
+                    await self._recover(overlap, own, lambda first: first < entries[0].id)
+                    # What comes alone is counted at once; after a full batch there is more to read meanwhile.
+                    await (overlap.begin if len(entries) == MAX_ENTRIES else overlap.count)(Batch(self._shard, entries))
             except Exception as error:
                 # Returning would let the subscriber read more before this batch is applied.
-                failures.append(error)
-                self._ended.set()
+                failed(error)
                 raise StopConsume from error
             if len(entries) < MAX_ENTRIES:
                 await asyncio.sleep(max(0.0, started + SPACING_SECONDS - time.monotonic()))
 
         return subscriber
 
-    async def _look_after(self, batches: BatchCounter, consumer: str, retention: Retention) -> None:
+    async def _look_after(self, batches: BatchCounter, overlap: Overlap, own: Own, retention: Retention) -> None:
         """Count what stray consumers leave, see that counting goes on, let old page views leave; until the session
         ends."""
         counted, since = batches.counted, time.monotonic()
         while not self._ended.is_set():
-            if not self._counting.locked():
+            if not (self._counting.locked() or overlap.under_way):
                 async with self._counting:
-                    own = (await pending_consumers(self._redis, self._shard)).get(consumer)
-                    if not own:  # what was read comes first; its handler looks for what was before it
-                        await self._recover(batches, consumer, lambda _: True)
+                    read = (await pending_consumers(self._redis, self._shard)).get(own[0])
+                    if not read:  # what was read comes first; its handler looks for what was before it
+                        await self._recover(overlap, own, lambda _: True)
                         if await retention.look():
                             since = time.monotonic()  # entries waited for it
                 waiting = await self._redis.xlen(events_key(self._shard))
@@ -233,11 +245,11 @@ class ShardCounter:
         if pending != len(entries):
             raise LostReadError(f"{pending} entries are pending, {len(entries)} were read")
 
-    async def _recover(self, batches: BatchCounter, own: str, wanted: Callable[[EntryId], bool]) -> None:
+    async def _recover(self, overlap: Overlap, own: Own, wanted: Callable[[EntryId], bool]) -> None:
         """Count the batches that other consumers left pending, the earliest first; wanted: by their first entry."""
         left: list[tuple[EntryId, str, Batch]] = []
         for consumer, pending in (await pending_consumers(self._redis, self._shard)).items():
-            if consumer == own:
+            if consumer in own:
                 continue
             batch = await pending_batch(self._redis, self._shard, consumer) if pending else None
             if batch is None:
@@ -247,9 +259,9 @@ class ShardCounter:
         for _, consumer, batch in sorted(left, key=lambda found: found[0]):
             self._log.warning("taking over a batch", consumer=consumer, batch=batch.token, entries=len(batch.entries))
             metrics.RECOVERIES.labels(str(self._shard)).inc()
-            await self._count(batches, batch)
+            await overlap.count(batch)
 
-    async def _make_room(self, batches: BatchCounter, consumer: str) -> bool:
+    async def _make_room(self, overlap: Overlap, consumer: str) -> bool:
         """Count one batch without the subscriber, whose XGROUP CREATE a full Redis refuses: applying frees memory.
 
         Whether there was one.
@@ -257,11 +269,11 @@ class ShardCounter:
         read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=MAX_ENTRIES)
         for _, entries in read:
             batch = [Entry(EntryId.parse(name), fields) for name, fields in entries]
-            await self._count(batches, Batch(self._shard, batch))
+            await overlap.count(Batch(self._shard, batch))
         return bool(read)
 
-    async def _count(self, batches: BatchCounter, batch: Batch) -> None:
-        await batches.count(batch)
+    async def _count(self, batches: BatchCounter, batch: Batch, turn: Turn) -> None:
+        await batches.count(batch, turn)
         self.alive_at = time.monotonic()
 
 

@@ -1,14 +1,18 @@
-"""What a batch must know before it is computed, read from the read model in one round trip."""
+"""What a batch must know before it is computed, read from the read model in one round trip.
+
+The batch before it may be computed and not yet applied. What that one leaves behind is laid over what Redis says, so
+that it makes no difference whether Redis was asked before it was applied or after.
+"""
 
 from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
 
 from services.counter.commands import Command, packed, parts
-from services.counter.enrich import Arrival, Place, Seen, State, VoteKey
+from services.counter.enrich import Arrival, Computed, Place, Seen, State, VoteKey
 from services.counter.lease import FencedError, epoch_key
 from shared.events import Kind
-from shared.readmodel import Presence, presence_key, visitor_member, votes_field, votes_key
+from shared.readmodel import VISIT_MS, Presence, presence_key, visitor_member, votes_field, votes_key
 from shared.redis import script
 from shared.streams import DEAD_LEVEL, delivery_key
 
@@ -16,15 +20,19 @@ _RATING = Kind.RATING
 _SCRIPT = script("services.counter", "read.lua")
 
 
-async def read_state(redis: "Redis", shard: int, epoch: int, arrivals: Iterable[Arrival]) -> State:
+async def read_state(
+    redis: "Redis", shard: int, epoch: int, arrivals: Iterable[Arrival], before: Computed | None = None
+) -> State:
     """When the visitors of these events were last seen, how the voters voted before, the level of dead letters.
 
-    FencedError where the shard has passed to another counter: while the epoch is ours nobody else changes anything.
+    before: the batch before this one, where it may not be applied yet. FencedError where the shard has passed to
+    another counter: while the epoch is ours nobody else changes anything.
     """
     visitors, votes = _asked(arrivals)
+    state = _known(visitors, votes, before) if before else State()
     about: list[tuple[Place, Presence, Sequence[int]]] = []
     about_votes: list[Sequence[VoteKey]] = []
-    commands: list[Command] = [("HGET", delivery_key(shard), DEAD_LEVEL)]
+    commands: list[Command] = [("HMGET", delivery_key(shard), DEAD_LEVEL, "applied")]
     for place, who in visitors.items():
         site, source = place
         for part in parts(list(who)):
@@ -41,16 +49,18 @@ async def read_state(redis: "Redis", shard: int, epoch: int, arrivals: Iterable[
         raise FencedError
 
     rest = iter(answers)
-    state = State(dead_level=int(next(rest) or 0))
+    level, applied = next(rest)
+    state.dead_level = int(level or 0)
+    if before and applied != str(before.batch.entries[-1].id).encode():
+        state.dead_level += before.outcome.level_change
     for (place, presence, part), scores in zip(about, rest, strict=False):
-        seen = state.seen.setdefault(place, {})
-        standing = state.standing.setdefault(place, {}).setdefault(presence, [])
-        for visitor, at in zip(part, scores, strict=True):
-            if at is not None:
-                seen[visitor] = Seen(int(float(at)), presence)
-                standing.append(visitor)
+        seen, earliest = state.seen.setdefault(place, {}), _earliest(place, before)
+        for visitor, score in zip(part, scores, strict=True):
+            if score is not None and (at := int(float(score))) >= earliest:
+                seen[visitor] = Seen(at, presence)
     for some, scores in zip(about_votes, rest, strict=True):
         state.votes |= {key: int(score) for key, score in zip(some, scores, strict=True) if score is not None}
+    state.stood = {place: seen.copy() for place, seen in state.seen.items()}
     return state
 
 
@@ -65,3 +75,24 @@ def _asked(arrivals: Iterable[Arrival]) -> tuple[dict[Place, dict[int, None]], d
         else:
             visitors.setdefault((event.site, event.source), {})[event.visitor] = None
     return visitors, votes
+
+
+def _known(visitors: dict[Place, dict[int, None]], votes: dict[str, dict[VoteKey, None]], before: Computed) -> State:
+    """What the batch before says of those that are asked about, of whom Redis need not be asked then."""
+    state = State()
+    for place, who in visitors.items():
+        left, earliest = before.state.seen.get(place, {}), _earliest(place, before)
+        known = left.keys() & who.keys()
+        for visitor in known:
+            del who[visitor]
+        state.seen[place] = {visitor: seen for visitor in known if (seen := left[visitor]).at >= earliest}
+    for keys in votes.values():
+        for key in before.state.votes.keys() & keys.keys():
+            del keys[key]
+            state.votes[key] = before.state.votes[key]
+    return state
+
+
+def _earliest(place: Place, before: Computed | None) -> int:
+    """When those were seen last, in ms, whom the batch before does not take out of the sets (changes.py)."""
+    return before.outcome.latest.get(place, 0) - VISIT_MS if before else 0

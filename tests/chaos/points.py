@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _POLL_SECONDS = 0.01
+_MAX_ENTRIES = 10
 
 
 class MissedError(Exception):
@@ -29,6 +30,7 @@ class Point(StrEnum):
     AFTER_XADD = "after XADD"
     TAKING_SHARD = "taking a shard"
     BATCH_READ = "batch read"
+    HANDED_OVER = "handed over, to be written while more is read"
     BEFORE_INSERT = "before the insert"
     INSERTING = "inserting"
     INSERTED = "inserted, not applied"
@@ -83,7 +85,7 @@ def reached(folder: Path, point: Point) -> None:
 
 def install(folder: Path) -> None:
     """Put the points into the program of this process."""
-    from services.counter import consume, ensure
+    from services.counter import consume, ensure, session
     from services.counter.batch import Batch
     from services.counter.resent import RecentIds
     from services.ingest import publish
@@ -98,9 +100,12 @@ def install(folder: Path) -> None:
 
         return look
 
+    # Batches of few entries are full, so that one is written while the next is read: else that were rare.
+    session.MAX_ENTRIES = _MAX_ENTRIES
     _around(publish, "append_packed", before=at(Point.BEFORE_XADD), after=at(Point.AFTER_XADD))
     _around(RecentIds, "load", before=at(Point.TAKING_SHARD))
     _around(consume.BatchCounter, "count", before=at(Point.BATCH_READ, Point.RECOVERING))
+    _around(session, "hand_over", after=at(Point.HANDED_OVER))
     _around(ClickHouse, "insert", before=at(Point.BEFORE_INSERT))
     _around(ClickHouse, "insert", before=at(Point.INSERTING))
     _around(consume, "write_once", after=at(Point.INSERTED))

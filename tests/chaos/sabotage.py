@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from services.counter import apply as apply_module
-from services.counter import consume, session, write
+from services.counter import consume, overlap, session, write
 from services.counter.batch import Batch
-from services.counter.enrich import Arrival, State
+from services.counter.enrich import Arrival, Computed, State
 from services.counter.lease import Lease, epoch_key
 from services.counter.state import read_state
 from services.counter.store import PatientStore
@@ -44,9 +44,10 @@ def install(sabotage: Sabotage) -> None:
             del settings["insert_deduplication_token"]
             _replace(write, "insert_settings", lambda _: {**settings, "deduplicate_insert": "disable"})
         case Sabotage.NO_FENCE:
-            fence, _, rest = apply_module._SCRIPT.partition(" then return -1 end")
-            assert rest, "the fence is no longer where it was"
-            _replace(apply_module, "_SCRIPT", fence[: fence.rindex("if ")] + rest)
+            for module in (apply_module, overlap):
+                fence, _, rest = module._SCRIPT.partition(" then return -1 end")
+                assert rest, "the fence is no longer where it was"
+                _replace(module, "_SCRIPT", fence[: fence.rindex("if ")] + rest)
             _replace(Lease, "renew", _renew_without_fence)
             _replace(consume, "read_state", _read_state_without_fence)
             # What two of them do to each other they do where they count at the same moment: no pauses.
@@ -65,9 +66,11 @@ async def _renew_without_fence(lease: Lease, epoch: int) -> None:
     """Whoever had the shard believes to have it still."""
 
 
-async def _read_state_without_fence(redis: "Redis", shard: int, _: int, arrivals: Iterable[Arrival]) -> State:
+async def _read_state_without_fence(
+    redis: "Redis", shard: int, _: int, arrivals: Iterable[Arrival], before: Computed | None = None
+) -> State:
     newest: Any = await redis.get(epoch_key(shard))
-    return await read_state(redis, shard, int(newest), arrivals)
+    return await read_state(redis, shard, int(newest), arrivals, before)
 
 
 def _apply_first() -> None:
