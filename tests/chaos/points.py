@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _POLL_SECONDS = 0.01
-_MAX_ENTRIES = 10
+_MAX_ENTRIES = 25
 
 
 class MissedError(Exception):
