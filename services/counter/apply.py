@@ -1,6 +1,6 @@
 """The last step of a batch: one script changes the read model and acknowledges the batch, or does nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
@@ -14,7 +14,7 @@ from shared.streams import GROUP, events_key
 _SCRIPT = script("services.counter", "apply.lua")
 
 
-async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Iterable[Command]) -> bool:
+async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Sequence[Command]) -> bool:
     """Whether this call applied the batch: False where it had been applied before.
 
     FencedError where the shard has passed to another counter; then nothing was changed.

@@ -1,6 +1,6 @@
 """Redis commands by the thousand, on their way to a script."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -13,9 +13,9 @@ _WORDS_PER_COMMAND = 1000
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def packed(commands: Iterable[Command]) -> bytes:
-    """The commands as one word, which a script unpacks with cmsgpack: redis-py takes a microsecond for each word."""
-    return _encode(list(commands))
+def packed(commands: object) -> bytes:
+    """Commands as one word, which a script unpacks with cmsgpack: redis-py takes a microsecond for each word."""
+    return _encode(commands)
 
 
 def binary(word: bytes) -> msgspec.Raw:

@@ -64,6 +64,9 @@ class BatchCounter:
         self._recent = recent
         self._expired = expired
         self._guard = guard
+        self._redis_free = asyncio.Lock()
+        """Redis sends a long answer in pieces, and between them it may begin a script that takes long. So what the next
+        batch reads must have come before this one is applied."""
         self._before: Computed | None = None
         """The last batch, as long as it may not be applied."""
         self.counted = 0
@@ -102,7 +105,9 @@ class BatchCounter:
             await ensure_written(self._store, batch, outcome, self._guard)
             commands = list(changes(computed))  # what stands there may be other rows
             self._recent.add(outcome.rows)
-        if await apply(self._redis, batch, self._epoch, commands):
+        async with self._redis_free:
+            applied = await apply(self._redis, batch, self._epoch, commands)
+        if applied:
             _measure(computed)
             for line in left_out(batch, outcome):
                 logger.log(line.level, line.what, **line.fields)
@@ -117,7 +122,8 @@ class BatchCounter:
             await self._sites.look()  # ingest may have seen a new site a moment before
             outcome = Outcome()
             arrivals = sort_out(batch, self._sites, self._expired, outcome)
-        state = await read_state(self._redis, batch.shard, self._epoch, arrivals, before)
+        async with self._redis_free:
+            state = await read_state(self._redis, batch.shard, self._epoch, arrivals, before)
         stored = positions_among(before.outcome.rows, arrivals) if before else {}
         stored |= self._recent.positions(arrivals)
         stored |= await find_stored(self._store, batch.shard, arrivals)

@@ -6,6 +6,7 @@ that it makes no difference whether Redis was asked before it was applied or aft
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from redis.asyncio import Redis
 
 from services.counter.commands import Command, packed, parts
@@ -18,6 +19,9 @@ from shared.streams import DEAD_LEVEL, delivery_key
 
 _RATING = Kind.RATING
 _SCRIPT = script("services.counter", "read.lua")
+_Answer = tuple[list[list[int]], list[list[str | bool]]]
+"""See read.lua; False is what is not there."""
+_decode = msgspec.msgpack.Decoder(_Answer).decode
 
 
 async def read_state(
@@ -30,36 +34,38 @@ async def read_state(
     """
     visitors, votes = _asked(arrivals)
     state = _known(visitors, votes, before) if before else State()
-    about: list[tuple[Place, Presence, Sequence[int]]] = []
+    about: list[tuple[Place, Sequence[int]]] = []
+    scores: list[tuple[Sequence[str], Sequence[str]]] = []
     about_votes: list[Sequence[VoteKey]] = []
     commands: list[Command] = [("HMGET", delivery_key(shard), DEAD_LEVEL, "applied")]
     for place, who in visitors.items():
         site, source = place
+        sets = [presence_key(shard, site, presence, source) for presence in Presence]
         for part in parts(list(who)):
-            members = [visitor_member(visitor) for visitor in part]
-            for presence in Presence:
-                about.append((place, presence, part))
-                commands.append(("ZMSCORE", presence_key(shard, site, presence, source), *members))
+            about.append((place, part))
+            scores.append((sets, [visitor_member(visitor) for visitor in part]))
     for site, keys in votes.items():
         for some in parts(list(keys)):
             about_votes.append(some)
             commands.append(("HMGET", votes_key(shard, site), *(votes_field(item, voter) for _, item, voter in some)))
-    answers = await redis.eval(_SCRIPT, 1, epoch_key(shard), epoch, packed(commands))
-    if answers == -1:
+    answer = await redis.eval(_SCRIPT, 1, epoch_key(shard), epoch, packed((scores, commands)))
+    if answer == -1:
         raise FencedError
 
-    rest = iter(answers)
-    level, applied = next(rest)
+    found, ((level, applied), *votes_now) = _decode(answer)
     state.dead_level = int(level or 0)
-    if before and applied != str(before.batch.entries[-1].id).encode():
+    if before and applied != str(before.batch.entries[-1].id):
         state.dead_level += before.outcome.level_change
-    for (place, presence, part), scores in zip(about, rest, strict=False):
+    by_presence = iter(found)
+    for place, part in about:
         seen, earliest = state.seen.setdefault(place, {}), _earliest(place, before)
-        for visitor, score in zip(part, scores, strict=True):
-            if score is not None and (at := int(float(score))) >= earliest:
-                seen[visitor] = Seen(at, presence)
-    for some, scores in zip(about_votes, rest, strict=True):
-        state.votes |= {key: int(score) for key, score in zip(some, scores, strict=True) if score is not None}
+        for presence in Presence:
+            those = next(by_presence)
+            for number, at in zip(those[::2], those[1::2], strict=True):
+                if at >= earliest:
+                    seen[part[number - 1]] = Seen(at, presence)
+    for some, now in zip(about_votes, votes_now, strict=True):
+        state.votes |= {key: int(score) for key, score in zip(some, now, strict=True) if score}
     state.stood = {place: seen.copy() for place, seen in state.seen.items()}
     return state
 
