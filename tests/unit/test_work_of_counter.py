@@ -44,14 +44,18 @@ class CountingRedis:
         self.bytes += sum(len(word) for word in words if isinstance(word, bytes | str))
         # Commands that did not come packed would be words of their own, and far too many.
         assert len(words) <= keys + 3 + MAX_ENTRIES
-        reading = keys == 1
-        commands = msgspec.msgpack.decode(words[keys + 1 if reading else keys + 2])
+        if keys == 1:
+            return self._answer(*msgspec.msgpack.decode(words[keys + 1]))
+        self.commands += msgspec.msgpack.decode(words[keys + 2])
+        return MAX_ENTRIES
+
+    def _answer(self, scores: Sequence[Any], commands: Sequence[Sequence[Any]]) -> bytes:
+        """See read.lua."""
+        self.commands += [("ZMSCORE", name, *members) for names, members in scores for name in names]
         self.commands += commands
-        return [_answer(command) for command in commands] if reading else MAX_ENTRIES
-
-
-def _answer(command: Sequence[Any]) -> Any:
-    return [None] * (len(command) - 2)
+        nobody: list[int] = []
+        found = [nobody for names, _ in scores for _ in names]
+        return msgspec.msgpack.encode((found, [[False] * (len(command) - 2) for command in commands]))
 
 
 class CountingStore:
