@@ -7,9 +7,9 @@ PYTHON ?= $(shell $(SYSTEM) -c 'import sys, venv, ensurepip; sys.exit(sys.versio
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
+LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-.PHONY: help install up test check widget dashboards chaos bench lock clean
+.PHONY: help install up test check widget dashboards chaos bench load lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,9 +39,13 @@ chaos: $(VENV)/.installed-dev  ## kill everything at random, count from the ids:
 bench: $(VENV)/.installed-dev  ## every row of docs/performance.md against its limit: make bench [ROWS="a d"] [ARGS="--rounds 3"]
 	@$(BIN)/python -m tests.bench $(ROWS) $(ARGS)
 
+load: $(VENV)/.installed-dev  ## what this machine carries, with a report in load-report: make load [ARGS="--hold 2 --faults redis"]
+	@$(BIN)/python -m tests.load $(ARGS)
+
 lock:  ## the lock files anew, from pyproject.toml (needs uv)
-	$(LOCK) --group build --output-file requirements.lock
-	$(LOCK) --group dev --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --group build --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
+	$(LOCK) --group load --output-file requirements-load.lock
 
 clean:  ## remove the environment
 	rm -rf $(VENV) node_modules

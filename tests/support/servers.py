@@ -39,6 +39,11 @@ class Server(ABC):
             raise RuntimeError(f"{type(self).__name__} does not run; call start().")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> Self:
         """Start it and return when it answers. RuntimeError with the end of its log where it does not."""
         if self._process is not None:

@@ -61,6 +61,11 @@ class Service:
         assert self._process
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def launch(self) -> Self:
         """Start it and return at once."""
         with self.log.open("ab") as log:

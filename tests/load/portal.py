@@ -1,0 +1,90 @@
+"""What a portal's visitors send: paths, referrers, agents and hours are those of a real log (tests/bench/data)."""
+
+import json
+import uuid
+from collections import Counter
+from functools import cache
+from random import Random
+from typing import NamedTuple
+
+from tests.bench.traffic import PageView, page_views
+
+HOST = "load-test.invalid"
+"""Where the pages of the load stand. No such host can be (RFC 2606)."""
+_BOTS = ("bot", "crawl", "spider", "feed")
+_HOUR_SECONDS = 3600
+_DAY_HOURS = 24
+
+
+class Who(NamedTuple):
+    """A visitor. address: of a made-up network; agent: a browser's, or a bot's."""
+
+    id: str
+    address: str
+    agent: str
+
+
+def is_bot(agent: str) -> bool:
+    """Whether the agent says so itself."""
+    return any(word in agent.lower() for word in _BOTS)
+
+
+@cache
+def views(*, bots: bool) -> tuple[PageView, ...]:
+    """The log's page views by people, or by bots. One of these at random: the log's shares of articles."""
+    return tuple(view for view in page_views() if view.agent and is_bot(view.agent) == bots)
+
+
+@cache
+def hours() -> tuple[float, ...]:
+    """The share of a day's page views that each hour of the day has, from 0 to 23 h; they add up to 1.
+
+    The log has three days and a half, and each hour counts as often as it is there.
+    """
+    by_hour = Counter(view.at // _HOUR_SECONDS for view in page_views())
+    there = range(max(by_hour) + 1)
+    mean = [
+        sum(by_hour[hour] for hour in there if hour % _DAY_HOURS == of_day)
+        / sum(hour % _DAY_HOURS == of_day for hour in there)
+        for of_day in range(_DAY_HOURS)
+    ]
+    return tuple(share / sum(mean) for share in mean)
+
+
+def someone(chance: Random, *, bot: bool = False) -> Who:
+    """A new visitor."""
+    address = ".".join(str(chance.randrange(256)) for _ in range(3))
+    return Who(f"{chance.getrandbits(64):016x}", f"10.{address}", chance.choice(views(bots=bot)).agent)
+
+
+def page_view(chance: Random, site: str, who: Who, view: PageView) -> dict[str, object]:
+    """What the tracker says of a page view."""
+    return {
+        "type": "pageview",
+        "site": site,
+        "id": _id(chance),
+        "visitor": who.id,
+        "url": f"https://{HOST}{view.path}",
+        "referrer": f"https://{view.referrer}/" if view.referrer else "",
+        "title": view.title,
+    }
+
+
+def vote(chance: Random, site: str, who: Who, view: PageView) -> dict[str, object]:
+    """A vote on an article; most are good."""
+    score = chance.choices(range(1, 6), weights=(1, 1, 2, 5, 9))[0]
+    return {"type": "rating", "site": site, "id": _id(chance), "visitor": who.id, "item": view.path, "score": score}
+
+
+def signal(kind: str, site: str, who: Who, view: PageView) -> dict[str, object]:
+    """That the page is still visible (`ping`), or was closed (`leave`)."""
+    return {"type": kind, "site": site, "visitor": who.id, "url": f"https://{HOST}{view.path}"}
+
+
+def encoded(event: dict[str, object]) -> bytes:
+    """As the tracker writes it."""
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _id(chance: Random) -> str:
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))

@@ -1,0 +1,63 @@
+"""The report: HTML for people, JSON for programs."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from tests.load import charts, verdict
+from tests.load.portal import hours
+from tests.load.record import Run
+from tests.load.users import READ_SECONDS
+from tests.load.verdict import Check, Step
+
+BYTES_PER_VIEW = 13.6
+"""On disk, settled: row i of docs/performance.md."""
+_TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+
+
+def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> list[Check]:
+    """Write report.html and report.json into the folder. What must be so, and whether it is."""
+    checks = verdict.checks(run)
+    per_view = run.acknowledged / max(1, run.views)
+    told: dict[str, Any] = {
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.phases[0].begin)),
+        "run": run,
+        "steps": steps,
+        "top": verdict.best(steps) if steps else None,
+        "held": held,
+        "checks": checks,
+        "failed": sum(not check.holds for check in checks),
+        "bottleneck": verdict.bottleneck(steps[-1], run.cores) if steps else "Not looked for: there was no ramp.",
+        "faults": [_fault(run, at, what) for at, what in ((fault.at, fault.what) for fault in run.faults)],
+        "charts": {draw.__name__: Markup(draw(run)) for draw in charts.ALL},
+        "needs": verdict.needs(held, per_view, BYTES_PER_VIEW) if held else [],
+        "events_per_view": per_view,
+        "bytes_per_view": BYTES_PER_VIEW,
+        "peak_hour": max(hours()),
+        "memory": _memory(run),
+        "read_seconds": READ_SECONDS,
+        "late_ms": verdict.LATE_MS,
+        "shed_share": verdict.SHED_SHARE,
+        "lag_seconds": verdict.LAG_SECONDS,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.html").write_text(_TEMPLATES.get_template("report.html.jinja").render(told), "utf-8")
+    data = {name: told[name] for name in ("when", "run", "steps", "held", "checks", "bottleneck", "faults", "needs")}
+    (folder / "report.json").write_bytes(msgspec.json.encode(data, enc_hook=str))
+    return checks
+
+
+def _fault(run: Run, at: float, what: str) -> dict[str, object]:
+    calm = verdict.calm_again(run, at + 1)
+    recovered = "" if calm is None or "back" in what or "ended" in what else f"after {calm + 1:.0f} s"
+    return {"at": at - run.phases[0].begin, "what": what, "recovered": recovered}
+
+
+def _memory(run: Run) -> str:
+    last = next((sample.memory for sample in reversed(run.samples) if sample.memory), {})
+    return ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in last.items())

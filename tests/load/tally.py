@@ -1,0 +1,70 @@
+"""What the load knows by itself: every second's answers and waiting times, and what must come out in the end."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+LATENCY_POINTS = (50, 95, 99, 99.9)
+
+
+class Second(Struct):
+    """A second of the load. answers: by request and outcome (a status, `cut off` or `refused`); waits: ms by request,
+    as a histogram."""
+
+    answers: dict[str, Counter[str]] = {}
+    waits: dict[str, Counter[int]] = {}
+
+
+class Tally:
+    """Filled by all users; they are greenlets of one thread.
+
+    acknowledged: events by what was answered 202; views: page views by people that were acknowledged at last; unsure:
+    those that never were, and may or may not be counted; updates: numbers pushed to streams.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[int, Second] = {}
+        self.acknowledged = 0
+        self.views = 0
+        self.unsure = 0
+        self.updates = 0
+        self.stale: Counter[int] = Counter()
+
+    def note(self, request: str, outcome: str, ms: float) -> None:
+        """An answer to a request, or what came in its place."""
+        second = self.seconds.setdefault(int(time.time()), Second())
+        second.answers.setdefault(request, Counter())[outcome] += 1
+        second.waits.setdefault(request, Counter())[rounded(ms)] += 1
+
+    def between(self, begin: float, end: float) -> Second:
+        """All of these seconds as one."""
+        together = Second()
+        for at, second in self.seconds.items():
+            if begin <= at < end:
+                for name, answers in second.answers.items():
+                    together.answers.setdefault(name, Counter()).update(answers)
+                for name, waits in second.waits.items():
+                    together.waits.setdefault(name, Counter()).update(waits)
+        return together
+
+
+def rounded(ms: float) -> int:
+    """To two digits: a histogram has few steps then, each within 5 % of what it stands for."""
+    whole = max(1, round(ms))
+    step = int(10 ** max(0, len(str(whole)) - 2))
+    return round(whole / step) * step
+
+
+def percentile(waits: Iterable[Counter[int]], percent: float) -> float:
+    """The smallest time, in ms, within which so many per cent of the answers came; 0 where there are none."""
+    together = Counter[int]()
+    for some in waits:
+        together.update(some)
+    rest = together.total() * percent / 100
+    for ms, number in sorted(together.items()):
+        rest -= number
+        if rest <= 0:
+            return float(ms)
+    return 0.0

@@ -1,0 +1,172 @@
+"""A portal's public, as locust's users: readers with votes and widgets, bots, and readers who keep a live stream open.
+
+They are in a hurry: a page is read for READ_SECONDS, where real readers take a minute. So one of them stands for some
+twenty, who would also be that many more connections.
+"""
+
+import time
+from random import Random
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
+
+import gevent
+from gevent import socket
+from geventhttpclient import HTTPClient
+from locust import User, constant, task
+
+from tests.load import portal
+from tests.load.tally import Tally
+from tests.load.target import Target
+
+READ_SECONDS = 2.0
+"""The mean time between a visitor's page views."""
+_VISIT_PAGES = 6
+_PING_SHARE = 0.3
+_VOTE_SHARE = 0.03
+_TRIES = 12
+"""How often an event is sent, as the tracker sends it again for a day: here for a minute and a half."""
+_LONGEST_PAUSE = 10.0
+_ANSWER_SECONDS = 10.0
+_RECONNECT_SECONDS = 3.0
+CUT_OFF = "no answer"
+EVENTS, COUNTS, WIDGET, PIXEL, LIVE = "POST events", "GET counts", "GET widget.js", "GET pixel.gif", "GET live"
+
+
+class Visitor(User):
+    """Sends what a page's script sends. target, tally, seed: set before the first is spawned."""
+
+    abstract = True
+    wait_time = constant(0)
+    target: ClassVar[Target]
+    tally: ClassVar[Tally]
+    seeds: ClassVar[Random]
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.chance = Random(self.seeds.random())
+        self._clients = {url: _client(url) for url in {self.target.ingest, self.target.api}}
+
+    def on_stop(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def ask(self, name: str, url: str, path: str, who: portal.Who, body: bytes = b"") -> tuple[str, bytes, float]:
+        """The status (or CUT_OFF), the body, and how long to wait before another try, in seconds."""
+        headers = {
+            "User-Agent": who.agent,
+            "X-Forwarded-For": who.address,
+            "Origin": f"https://{portal.HOST}",
+            "Referer": f"https://{portal.HOST}/",
+            "Accept-Language": "vi-VN,vi;q=0.9,en;q=0.7",
+            "Accept": "*/*",
+        }
+        if body:
+            headers["Content-Type"] = "text/plain;charset=UTF-8"
+        began = time.perf_counter()
+        try:
+            answer = self._clients[url].request("POST" if body else "GET", path, body, headers)
+            status, said = str(answer.status_code), bytes(answer.read())
+            after = float(answer.get("Retry-After") or 1.0)
+        except (OSError, ValueError, EOFError) as _:  # geventhttpclient's own errors are ValueErrors
+            status, said, after = CUT_OFF, b"", 1.0
+        self.tally.note(name, status, (time.perf_counter() - began) * 1000)
+        return status, said, after
+
+    def deliver(self, who: portal.Who, event: dict[str, object], *, counts: bool = False) -> None:
+        """Send an event until it is acknowledged, as the tracker does. counts: it is a page view by a person."""
+        unsure = True
+        try:
+            for attempt in range(_TRIES):
+                body = portal.encoded(event | ({"attempt": attempt} if attempt and "id" in event else {}))
+                status, _, after = self.ask(EVENTS, self.target.ingest, "/v1/events", who, body)
+                if status == "202":
+                    self.tally.acknowledged += 1
+                    self.tally.views += counts
+                    unsure = False
+                    return
+                if "id" not in event:
+                    return  # pings and leaves are not sent again
+                pause = min(max(after, 2.0 ** min(attempt, 3)), _LONGEST_PAUSE)
+                gevent.sleep(pause * self.chance.uniform(0.5, 1.0))
+        finally:
+            self.tally.unsure += counts and unsure
+
+    def read(self, mean: float) -> None:
+        """Time passes."""
+        gevent.sleep(self.chance.expovariate(1 / mean))
+
+
+class Reader(Visitor):
+    """Opens some articles one after the other, each with its counter; stays, votes now and then, leaves."""
+
+    weight = 12
+
+    @task
+    def visit(self) -> None:
+        who = portal.someone(self.chance)
+        self.ask(WIDGET, self.target.api, "/widget.js", who)
+        view = None
+        for _ in range(self.chance.randint(1, 2 * _VISIT_PAGES - 1)):
+            view = self.chance.choice(portal.views(bots=False))
+            self.deliver(who, portal.page_view(self.chance, self.target.site, who, view), counts=True)
+            self.ask(COUNTS, self.target.api, f"/v1/sites/{self.target.site}/counts", who)
+            self.read(READ_SECONDS / 2)
+            if self.chance.random() < _PING_SHARE:
+                self.deliver(who, portal.signal("ping", self.target.site, who, view))
+            if self.chance.random() < _VOTE_SHARE:
+                self.deliver(who, portal.vote(self.chance, self.target.site, who, view))
+            self.read(READ_SECONDS / 2)
+        if view:
+            self.deliver(who, portal.signal("leave", self.target.site, who, view))
+
+
+class Bot(Visitor):
+    """Goes through the articles without a script: the pixel of <noscript>."""
+
+    weight = 1
+
+    @task
+    def crawl(self) -> None:
+        who = portal.someone(self.chance, bot=True)
+        for _ in range(20):
+            view = self.chance.choice(portal.views(bots=True))
+            url = quote(f"https://{portal.HOST}{view.path}", safe="")
+            path = f"/v1/pixel.gif?site={self.target.site}&url={url}"
+            status, _, _ = self.ask(PIXEL, self.target.ingest, path, who)
+            self.tally.acknowledged += status == "200"
+            self.read(READ_SECONDS / 2)
+
+
+class Watcher(Visitor):
+    """A page that is left open: its numbers come by Server-Sent Events. fixed_count: how many there are."""
+
+    fixed_count = 200
+
+    @task
+    def watch(self) -> None:
+        who = portal.someone(self.chance)
+        address = urlsplit(self.target.api)
+        request = (
+            f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {address.netloc}\r\nAccept: text/event-stream\r\n"
+            f"User-Agent: {who.agent}\r\nX-Forwarded-For: {who.address}\r\nOrigin: https://{portal.HOST}\r\n\r\n"
+        )
+        began, outcome = time.perf_counter(), CUT_OFF
+        try:
+            with socket.create_connection((address.hostname, address.port or 80), timeout=_ANSWER_SECONDS) as stream:
+                stream.sendall(request.encode())
+                head = stream.recv(65_536)
+                outcome = head[9:12].decode("ascii", "replace") or CUT_OFF
+                self.tally.note(LIVE, outcome, (time.perf_counter() - began) * 1000)
+                stream.settimeout(60)
+                while outcome == "200" and (some := stream.recv(65_536)):
+                    self.tally.updates += some.count(b"event: counts")
+                outcome = "ended"
+        except OSError:
+            self.tally.note(LIVE, CUT_OFF, (time.perf_counter() - began) * 1000)
+        gevent.sleep(self.chance.uniform(1, _RECONNECT_SECONDS))  # as an EventSource does
+
+
+def _client(url: str) -> Any:
+    return HTTPClient.from_url(
+        url, concurrency=1, connection_timeout=_ANSWER_SECONDS, network_timeout=_ANSWER_SECONDS, insecure=True
+    )
