@@ -15,6 +15,8 @@ from gevent import monkey
 monkey.patch_all()  # before anything else looks at sockets
 
 import argparse  # noqa: E402
+import gc  # noqa: E402
+import logging  # noqa: E402
 import platform  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from tests.load.own import OwnTruycap
 
 _STOP_SECONDS = 15
+_OBJECTS = 50_000
+"""Between two looks of the garbage collector, for which there is little to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +73,9 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     Watcher.fixed_count = options.streams
     environment = Environment(user_classes=[Reader, Bot, *([Watcher] if options.streams else [])])
     environment.stop_timeout = _STOP_SECONDS
+    logging.getLogger("locust").setLevel(logging.ERROR)  # it finds that many users at once too many
+    gc.freeze()
+    gc.set_threshold(_OBJECTS)
     runner = environment.create_local_runner()
     looker = Looker(target, runner)
     course = Course(runner, looker, tally, run, _say)

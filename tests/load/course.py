@@ -12,7 +12,7 @@ from tests.load.samples import Looker
 from tests.load.tally import Tally
 from tests.load.verdict import Step, best, saturated, step
 
-_FIRST_USERS = 100
+_FIRST_USERS = 300
 _GROWTH = 1.5
 _STEP_SECONDS = 15.0
 _SETTLE_SECONDS = 5.0

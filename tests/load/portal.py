@@ -1,38 +1,32 @@
 """What a portal's visitors send: paths, referrers, agents and hours are those of a real log (tests/bench/data)."""
 
-import json
 import uuid
 from collections import Counter
 from functools import cache
 from random import Random
 from typing import NamedTuple
 
+from crawleruseragents import is_crawler
+
 from tests.bench.traffic import PageView, page_views
 
 HOST = "load-test.invalid"
 """Where the pages of the load stand. No such host can be (RFC 2606)."""
-_BOTS = ("bot", "crawl", "spider", "feed")
 _HOUR_SECONDS = 3600
 _DAY_HOURS = 24
 
 
 class Who(NamedTuple):
-    """A visitor. address: of a made-up network; agent: a browser's, or a bot's."""
+    """A visitor. headers: what each of their requests has, a line each: an address of a made-up network, an agent."""
 
     id: str
-    address: str
-    agent: str
-
-
-def is_bot(agent: str) -> bool:
-    """Whether the agent says so itself."""
-    return any(word in agent.lower() for word in _BOTS)
+    headers: str
 
 
 @cache
 def views(*, bots: bool) -> tuple[PageView, ...]:
     """The log's page views by people, or by bots. One of these at random: the log's shares of articles."""
-    return tuple(view for view in page_views() if view.agent and is_bot(view.agent) == bots)
+    return tuple(view for view in page_views() if (not view.agent or is_crawler(view.agent)) == bots)
 
 
 @cache
@@ -54,7 +48,13 @@ def hours() -> tuple[float, ...]:
 def someone(chance: Random, *, bot: bool = False) -> Who:
     """A new visitor."""
     address = ".".join(str(chance.randrange(256)) for _ in range(3))
-    return Who(f"{chance.getrandbits(64):016x}", f"10.{address}", chance.choice(views(bots=bot)).agent)
+    agent = chance.choice(views(bots=bot)).agent
+    headers = (
+        f"User-Agent: {agent}\r\nX-Forwarded-For: 10.{address}\r\nOrigin: https://{HOST}\r\nReferer: https://{HOST}/\r\n"
+        "Content-Type: text/plain;charset=UTF-8\r\nAccept: */*\r\nAccept-Language: vi-VN,vi;q=0.9,en;q=0.7\r\n"
+        "Accept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\n"
+    )
+    return Who(f"{chance.getrandbits(64):016x}", headers)
 
 
 def page_view(chance: Random, site: str, who: Who, view: PageView) -> dict[str, object]:
@@ -79,11 +79,6 @@ def vote(chance: Random, site: str, who: Who, view: PageView) -> dict[str, objec
 def signal(kind: str, site: str, who: Who, view: PageView) -> dict[str, object]:
     """That the page is still visible (`ping`), or was closed (`leave`)."""
     return {"type": kind, "site": site, "visitor": who.id, "url": f"https://{HOST}{view.path}"}
-
-
-def encoded(event: dict[str, object]) -> bytes:
-    """As the tracker writes it."""
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _id(chance: Random) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tests.load.target import Target
 
-_LONGEST_SECONDS = 2.5
+_LONGEST_SECONDS = 5.0
 STATES = ("accepted", "counted", "rejected", "dead_lettered", "waiting")
 
 
@@ -53,10 +53,9 @@ class Looker:
         asked = {name: gevent.spawn(_answer, self._target, name) for name in self._target.services()}
         gevent.joinall(list(asked.values()), timeout=_LONGEST_SECONDS)
         for name, question in asked.items():
-            found = question.value
-            question.kill(block=False)
-            if found is None:
+            if (found := question.value) is None:
                 sample.silent.append(name)
+                question.kill(block=False)
                 continue
             sample.cpu[name] = sum(found.get("process_cpu_seconds_total", {}).values())
             sample.memory[name] = sum(found.get("process_resident_memory_bytes", {}).values())

@@ -1,7 +1,7 @@
 """What the load knows by itself: every second's answers and waiting times, and what must come out in the end."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -34,9 +34,10 @@ class Tally:
 
     def note(self, request: str, outcome: str, ms: float) -> None:
         """An answer to a request, or what came in its place."""
-        second = self.seconds.setdefault(int(time.time()), Second())
-        second.answers.setdefault(request, Counter())[outcome] += 1
-        second.waits.setdefault(request, Counter())[rounded(ms)] += 1
+        if (second := self.seconds.get(at := int(time.time()))) is None:
+            second = self.seconds[at] = Second(defaultdict(Counter), defaultdict(Counter))
+        second.answers[request][outcome] += 1
+        second.waits[request][rounded(ms)] += 1
 
     def between(self, begin: float, end: float) -> Second:
         """All of these seconds as one."""

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import gevent
+import msgspec
 from gevent import socket
-from geventhttpclient import HTTPClient
 from locust import User, constant, task
 
 from tests.load import portal
+from tests.load.client import ANSWER_SECONDS, Answer, Connection
 from tests.load.tally import Tally
 from tests.load.target import Target
 
@@ -26,7 +27,6 @@ _VOTE_SHARE = 0.03
 _TRIES = 12
 """How often an event is sent, as the tracker sends it again for a day: here for a minute and a half."""
 _LONGEST_PAUSE = 10.0
-_ANSWER_SECONDS = 10.0
 _RECONNECT_SECONDS = 3.0
 CUT_OFF = "no answer"
 EVENTS, COUNTS, WIDGET, PIXEL, LIVE = "POST events", "GET counts", "GET widget.js", "GET pixel.gif", "GET live"
@@ -44,49 +44,34 @@ class Visitor(User):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self.chance = Random(self.seeds.random())
-        self._clients = {url: _client(url) for url in {self.target.ingest, self.target.api}}
+        self._connections = {url: Connection(url) for url in (self.target.ingest, self.target.api)}
 
     def on_stop(self) -> None:
-        for client in self._clients.values():
-            client.close()
+        for connection in self._connections.values():
+            connection.close()
 
-    def ask(self, name: str, url: str, path: str, who: portal.Who, body: bytes = b"") -> tuple[str, bytes, float]:
-        """The status (or CUT_OFF), the body, and how long to wait before another try, in seconds."""
-        headers = {
-            "User-Agent": who.agent,
-            "X-Forwarded-For": who.address,
-            "Origin": f"https://{portal.HOST}",
-            "Referer": f"https://{portal.HOST}/",
-            "Accept-Language": "vi-VN,vi;q=0.9,en;q=0.7",
-            "Accept": "*/*",
-        }
-        if body:
-            headers["Content-Type"] = "text/plain;charset=UTF-8"
+    def ask(self, name: str, url: str, path: str, who: portal.Who, body: bytes = b"") -> Answer:
+        """The answer to a request, which is noted by that name."""
         began = time.perf_counter()
-        try:
-            answer = self._clients[url].request("POST" if body else "GET", path, body, headers)
-            status, said = str(answer.status_code), bytes(answer.read())
-            after = float(answer.get("Retry-After") or 1.0)
-        except (OSError, ValueError, EOFError) as _:  # geventhttpclient's own errors are ValueErrors
-            status, said, after = CUT_OFF, b"", 1.0
-        self.tally.note(name, status, (time.perf_counter() - began) * 1000)
-        return status, said, after
+        answer = self._connections[url].ask("POST" if body else "GET", path, who.headers, body)
+        self.tally.note(name, str(answer.status or CUT_OFF), (time.perf_counter() - began) * 1000)
+        return answer
 
     def deliver(self, who: portal.Who, event: dict[str, object], *, counts: bool = False) -> None:
         """Send an event until it is acknowledged, as the tracker does. counts: it is a page view by a person."""
         unsure = True
         try:
             for attempt in range(_TRIES):
-                body = portal.encoded(event | ({"attempt": attempt} if attempt and "id" in event else {}))
-                status, _, after = self.ask(EVENTS, self.target.ingest, "/v1/events", who, body)
-                if status == "202":
+                body = msgspec.json.encode(event | {"attempt": attempt} if attempt else event)
+                answer = self.ask(EVENTS, self.target.ingest, "/v1/events", who, body)
+                if answer.status == 202:
                     self.tally.acknowledged += 1
                     self.tally.views += counts
                     unsure = False
                     return
                 if "id" not in event:
                     return  # pings and leaves are not sent again
-                pause = min(max(after, 2.0 ** min(attempt, 3)), _LONGEST_PAUSE)
+                pause = min(max(answer.after, 2.0 ** min(attempt, 3)), _LONGEST_PAUSE)
                 gevent.sleep(pause * self.chance.uniform(0.5, 1.0))
         finally:
             self.tally.unsure += counts and unsure
@@ -132,8 +117,8 @@ class Bot(Visitor):
             view = self.chance.choice(portal.views(bots=True))
             url = quote(f"https://{portal.HOST}{view.path}", safe="")
             path = f"/v1/pixel.gif?site={self.target.site}&url={url}"
-            status, _, _ = self.ask(PIXEL, self.target.ingest, path, who)
-            self.tally.acknowledged += status == "200"
+            answer = self.ask(PIXEL, self.target.ingest, path, who)
+            self.tally.acknowledged += answer.status == 200
             self.read(READ_SECONDS / 2)
 
 
@@ -147,12 +132,12 @@ class Watcher(Visitor):
         who = portal.someone(self.chance)
         address = urlsplit(self.target.api)
         request = (
-            f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {address.netloc}\r\nAccept: text/event-stream\r\n"
-            f"User-Agent: {who.agent}\r\nX-Forwarded-For: {who.address}\r\nOrigin: https://{portal.HOST}\r\n\r\n"
+            f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {address.netloc}\r\n"
+            f"Accept: text/event-stream\r\n{who.headers}\r\n"
         )
         began, outcome = time.perf_counter(), CUT_OFF
         try:
-            with socket.create_connection((address.hostname, address.port or 80), timeout=_ANSWER_SECONDS) as stream:
+            with socket.create_connection((address.hostname, address.port or 80), timeout=ANSWER_SECONDS) as stream:
                 stream.sendall(request.encode())
                 head = stream.recv(65_536)
                 outcome = head[9:12].decode("ascii", "replace") or CUT_OFF
@@ -164,9 +149,3 @@ class Watcher(Visitor):
         except OSError:
             self.tally.note(LIVE, CUT_OFF, (time.perf_counter() - began) * 1000)
         gevent.sleep(self.chance.uniform(1, _RECONNECT_SECONDS))  # as an EventSource does
-
-
-def _client(url: str) -> Any:
-    return HTTPClient.from_url(
-        url, concurrency=1, connection_timeout=_ANSWER_SECONDS, network_timeout=_ANSWER_SECONDS, insecure=True
-    )
