@@ -73,16 +73,16 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     Watcher.fixed_count = options.streams
     environment = Environment(user_classes=[Reader, Bot, *([Watcher] if options.streams else [])])
     environment.stop_timeout = _STOP_SECONDS
-    logging.getLogger("locust").setLevel(logging.ERROR)  # it finds that many users at once too many
+    logging.getLogger("locust").setLevel(logging.CRITICAL)  # it finds that many users at once too many
     gc.freeze()
     gc.set_threshold(_OBJECTS)
     runner = environment.create_local_runner()
-    looker = Looker(target, runner)
+    looker = Looker(target, lambda: int(runner.user_count))
     course = Course(runner, looker, tally, run, _say)
     if own:
         own.said = course.note
         _say("process ids, to kill one by hand: " + ", ".join(f"{name} {pid}" for name, pid in own.pids.items()))
-    before, shown = looker.look(), target.page_views()
+    before, shown = looker.next(), target.page_views()
     held: Step | None = None
     try:
         course.ramp(options.users)
@@ -95,8 +95,8 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     except KeyboardInterrupt:
         _say("stopped: the report says what there is")
     course.end()
+    after = looker.next()
     looker.stop()
-    after = looker.look()
     run.seconds, run.samples = tally.seconds, looker.samples
     run.acknowledged, run.views, run.unsure, run.updates = tally.acknowledged, tally.views, tally.unsure, tally.updates
     run.before, run.after, run.difference = before.delivery, after.delivery, after.difference

@@ -22,6 +22,7 @@ _BASE_SHARE = 0.2
 SPIKE = 10
 SPIKE_SECONDS = 30.0
 _CALM_SECONDS = 75.0
+_LEAVE_SECONDS = 30.0
 _PER_SECOND = 500
 """Users that begin, at most, in a second."""
 _LAST_SECONDS = 120.0
@@ -52,8 +53,8 @@ class Course:
 
     def hold(self, minutes: float, faults: Sequence[Callable[[], None]]) -> Step:
         """A share of the saturation; the faults spread over that time."""
-        top = best(self.steps)
-        users = round(top.users * HOLD_SHARE)
+        users = self._users(HOLD_SHARE)
+        self._phase("leaving", users, _LEAVE_SECONDS)  # a visit that has begun goes on for a while
         ends = [gevent.spawn_later(minutes * 60 * (n + 1) / (len(faults) + 1), do) for n, do in enumerate(faults)]
         began = self._phase("hold", users, minutes * 60)
         gevent.joinall(ends)
@@ -63,13 +64,13 @@ class Course:
 
     def day(self, minutes: float) -> None:
         """A day as the log has it, in so many minutes; its busiest hour is what was held."""
-        most = best(self.steps).users * HOLD_SHARE
         for hour, share in enumerate(hours()):
-            self._phase(f"{hour} h", round(most * share / max(hours())), minutes * 60 / len(hours()))
+            users = self._users(HOLD_SHARE * share / max(hours()))
+            self._phase(f"{hour} h", users, minutes * 60 / len(hours()))
 
     def spike(self) -> None:
         """Usual traffic, then ten times as much, then the usual again."""
-        usual = max(1, round(best(self.steps).users * _BASE_SHARE))
+        usual = self._users(_BASE_SHARE)
         self._phase("before the spike", usual, 20.0)
         began = self._phase("spike", usual * SPIKE, SPIKE_SECONDS)
         self._say(f"spike: {told(self._measured(usual * SPIKE, began))}")
@@ -91,6 +92,11 @@ class Course:
         """Write down what befell a service."""
         self._run.faults.append(Fault(time.time(), what))
         self._say(what)
+
+    def _users(self, share: float) -> int:
+        """How many users ask for this share of the saturation: more than it is asked for makes each of them wait."""
+        first = self.steps[0]
+        return max(1, round(share * best(self.steps).rate / (first.rate / first.users)))
 
     def _phase(self, name: str, users: int, seconds: float) -> float:
         began = self._begin(name, users)

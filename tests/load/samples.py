@@ -1,16 +1,21 @@
 """How the services are, every second, by their own metrics and by the machine's."""
 
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import gevent
+import msgspec
 import psutil
 from msgspec import Struct
 
 from tests.load.target import Target
 
-_LONGEST_SECONDS = 5.0
 STATES = ("accepted", "counted", "rejected", "dead_lettered", "waiting")
 
 
@@ -23,7 +28,7 @@ class Sample(Struct):
     """
 
     at: float
-    users: int
+    users: int = 0
     cpu: dict[str, float] = {}
     memory: dict[str, float] = {}
     silent: list[str] = []
@@ -35,42 +40,61 @@ class Sample(Struct):
 
 
 class Looker:
-    """Looks once a second, until `stop`."""
+    """Looks once a second, until `stop`, from a process of its own: this one may be too busy to look at a clock."""
 
-    def __init__(self, target: Target, runner: Any) -> None:
+    def __init__(self, target: Target, users: Callable[[], int]) -> None:
         self.samples: list[Sample] = []
-        self._target = target
-        self._runner = runner
-        self._own = psutil.Process()
-        self._looking = gevent.spawn(self._look)
+        self._users = users
+        command = [sys.executable, "-m", "tests.load.samples", str(os.getpid()), *target]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self._reading = gevent.spawn(self._read)
+
+    def next(self) -> Sample:
+        """A sample that was begun after now."""
+        now = time.time()
+        while not self.samples or self.samples[-1].at < now:
+            gevent.sleep(0.05)
+        return self.samples[-1]
 
     def stop(self) -> None:
-        self._looking.kill()
+        self._process.terminate()
+        self._process.wait()
+        self._reading.kill()
 
-    def look(self) -> Sample:
-        """A sample of now."""
-        sample = Sample(time.time(), self._runner.user_count)
-        asked = {name: gevent.spawn(_answer, self._target, name) for name in self._target.services()}
-        gevent.joinall(list(asked.values()), timeout=_LONGEST_SECONDS)
-        for name, question in asked.items():
-            if (found := question.value) is None:
-                sample.silent.append(name)
-                question.kill(block=False)
-                continue
-            sample.cpu[name] = sum(found.get("process_cpu_seconds_total", {}).values())
-            sample.memory[name] = sum(found.get("process_resident_memory_bytes", {}).values())
-            if name == "api":
-                _of_redis(sample, found)
-        own = self._own.cpu_times()
-        sample.cpu["load"] = own.user + own.system
-        machine = psutil.cpu_times()
-        sample.cpu["machine"] = sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice
-        return sample
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            sample = msgspec.json.decode(line, type=Sample)
+            sample.users = self._users()
+            self.samples.append(sample)
 
-    def _look(self) -> None:
-        while True:
-            self.samples.append(self.look())
-            gevent.sleep(max(0.1, self.samples[-1].at + 1 - time.time()))
+
+def look(target: Target, load: psutil.Process) -> Sample:
+    """A sample of now. load: the process that makes it."""
+    sample = Sample(time.time())
+    with ThreadPoolExecutor(len(target.services())) as threads:
+        answers = {name: threads.submit(_answer, target, name) for name in target.services()}
+    for name, answer in answers.items():
+        if (found := answer.result()) is None:
+            sample.silent.append(name)
+            continue
+        sample.cpu[name] = sum(found.get("process_cpu_seconds_total", {}).values())
+        sample.memory[name] = sum(found.get("process_resident_memory_bytes", {}).values())
+        if name == "api":
+            _of_redis(sample, found)
+    own, machine = load.cpu_times(), psutil.cpu_times()
+    sample.cpu["load"] = own.user + own.system
+    sample.cpu["machine"] = sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice
+    return sample
+
+
+def main(load: str, *target: str) -> None:
+    """Print a sample every second for as long as the process `load` is there to read them."""
+    process = psutil.Process(int(load))
+    while process.is_running():
+        sample = look(Target(*target), process)
+        print(msgspec.json.encode(sample).decode(), flush=True)
+        time.sleep(max(0.1, sample.at + 1 - time.time()))
 
 
 def _answer(target: Target, name: str) -> Mapping[str, Any] | None:
@@ -89,3 +113,8 @@ def _of_redis(sample: Sample, found: Mapping[str, Any]) -> None:
     for labels, value in found.get("truycap_delivery_events", {}).items():
         state = next(label for label in labels if label in STATES)
         sample.delivery[state] = sample.delivery.get(state, 0.0) + value
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError, KeyboardInterrupt, psutil.NoSuchProcess):
+        main(*sys.argv[1:])
