@@ -18,6 +18,7 @@ import argparse  # noqa: E402
 import gc  # noqa: E402
 import logging  # noqa: E402
 import platform  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
@@ -50,6 +51,8 @@ _OBJECTS = 50_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where it was started in the background, or by Docker
+        signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="truycap-load-")))
@@ -64,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (TargetError, RuntimeError, OSError) as error:
             print(f"load: {error}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            return 130
         return _run(options, target, own)
 
 

@@ -11,10 +11,8 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from tests.load.record import Run
-from tests.load.samples import Sample
-from tests.load.tally import percentile
-from tests.load.users import COUNTS, CUT_OFF, EVENTS
+from tests.load.record import Run, Sample
+from tests.load.tally import COUNTS, CUT_OFF, EVENTS, percentile
 from tests.load.verdict import cores
 
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "truycap", "font.size": 9, "axes.grid": True})

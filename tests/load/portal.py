@@ -12,6 +12,8 @@ from tests.bench.traffic import PageView, page_views
 
 HOST = "load-test.invalid"
 """Where the pages of the load stand. No such host can be (RFC 2606)."""
+READ_SECONDS = 2.0
+"""The mean time between a visitor's page views: a thirtieth of what it is."""
 _HOUR_SECONDS = 3600
 _DAY_HOURS = 24
 

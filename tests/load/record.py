@@ -2,8 +2,29 @@
 
 from msgspec import Struct
 
-from tests.load.samples import Sample
 from tests.load.tally import Second
+
+STATES = ("accepted", "counted", "rejected", "dead_lettered", "waiting")
+
+
+class Sample(Struct):
+    """A look at everything. at: Unix time; cpu: seconds of processor time so far; memory: bytes; by service, `load` is
+    this program, `machine` all that the machine's processors did; silent: services that did not answer.
+
+    waiting: entries on the stream; oldest: seconds that the oldest of them has waited; delivery: events by state, as
+    Redis has them; difference: what the delivery identity is off by.
+    """
+
+    at: float
+    users: int = 0
+    cpu: dict[str, float] = {}
+    memory: dict[str, float] = {}
+    silent: list[str] = []
+    waiting: float = 0.0
+    oldest: float = 0.0
+    streams: float = 0.0
+    delivery: dict[str, float] = {}
+    difference: float = 0.0
 
 
 class Phase(Struct):

@@ -10,9 +10,8 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from tests.load import charts, verdict
-from tests.load.portal import hours
+from tests.load.portal import READ_SECONDS, hours
 from tests.load.record import Run
-from tests.load.users import READ_SECONDS
 from tests.load.verdict import Check, Step
 
 BYTES_PER_VIEW = 13.6

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-LATENCY_POINTS = (50, 95, 99, 99.9)
+EVENTS, COUNTS, WIDGET, PIXEL, LIVE = "POST events", "GET counts", "GET widget.js", "GET pixel.gif", "GET live"
+"""What is asked for, by the names that it is noted under."""
+CUT_OFF = "no answer"
+"""What is noted in place of a status."""
 
 
 class Second(Struct):

@@ -1,7 +1,7 @@
 """A portal's public, as locust's users: readers with votes and widgets, bots, and readers who keep a live stream open.
 
-They are in a hurry: a page is read for READ_SECONDS, where real readers take a minute. So one of them stands for some
-twenty, who would also be that many more connections.
+They are in a hurry: a page is read for READ_SECONDS (portal.py), where real readers take a minute. So one of them stands
+for some thirty, who would also be that many more connections.
 """
 
 import time
@@ -16,11 +16,9 @@ from locust import User, constant, task
 
 from tests.load import portal
 from tests.load.client import ANSWER_SECONDS, Answer, Connection
-from tests.load.tally import Tally
+from tests.load.tally import COUNTS, CUT_OFF, EVENTS, LIVE, PIXEL, WIDGET, Tally
 from tests.load.target import Target
 
-READ_SECONDS = 2.0
-"""The mean time between a visitor's page views."""
 _VISIT_PAGES = 6
 _PING_SHARE = 0.3
 _VOTE_SHARE = 0.03
@@ -28,8 +26,6 @@ _TRIES = 12
 """How often an event is sent, as the tracker sends it again for a day: here for a minute and a half."""
 _LONGEST_PAUSE = 10.0
 _RECONNECT_SECONDS = 3.0
-CUT_OFF = "no answer"
-EVENTS, COUNTS, WIDGET, PIXEL, LIVE = "POST events", "GET counts", "GET widget.js", "GET pixel.gif", "GET live"
 
 
 class Visitor(User):
@@ -95,12 +91,12 @@ class Reader(Visitor):
             view = self.chance.choice(portal.views(bots=False))
             self.deliver(who, portal.page_view(self.chance, self.target.site, who, view), counts=True)
             self.ask(COUNTS, self.target.api, f"/v1/sites/{self.target.site}/counts", who)
-            self.read(READ_SECONDS / 2)
+            self.read(portal.READ_SECONDS / 2)
             if self.chance.random() < _PING_SHARE:
                 self.deliver(who, portal.signal("ping", self.target.site, who, view))
             if self.chance.random() < _VOTE_SHARE:
                 self.deliver(who, portal.vote(self.chance, self.target.site, who, view))
-            self.read(READ_SECONDS / 2)
+            self.read(portal.READ_SECONDS / 2)
         if view:
             self.deliver(who, portal.signal("leave", self.target.site, who, view))
 
@@ -119,7 +115,7 @@ class Bot(Visitor):
             path = f"/v1/pixel.gif?site={self.target.site}&url={url}"
             answer = self.ask(PIXEL, self.target.ingest, path, who)
             self.tally.acknowledged += answer.status == 200
-            self.read(READ_SECONDS / 2)
+            self.read(portal.READ_SECONDS / 2)
 
 
 class Watcher(Visitor):

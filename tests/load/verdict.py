@@ -6,10 +6,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tests.load.portal import hours
-from tests.load.record import Phase, Run
-from tests.load.samples import Sample
-from tests.load.tally import Second, percentile
-from tests.load.users import CUT_OFF, EVENTS
+from tests.load.record import Phase, Run, Sample
+from tests.load.tally import CUT_OFF, EVENTS, Second, percentile
 
 LATE_MS = 500.0
 """A page view that is acknowledged no sooner holds a browser up that is about to leave the page."""

@@ -1,0 +1,166 @@
+"""What the load test says of a run, and that it goes to nobody else's machine."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from tests.load import portal
+from tests.load.portal import hours, page_view, someone, views
+from tests.load.record import Fault, Phase, Run, Sample
+from tests.load.tally import CUT_OFF, EVENTS, Second, percentile, rounded
+from tests.load.target import Target, TargetError
+from tests.load.verdict import Step, best, bottleneck, calm_again, checks, cores, needs, saturated, step
+
+BEGIN = 1_000.0
+
+
+def measured(users: int, rate: float, **other: object) -> Step:
+    told = {"p50": 5.0, "p95": 20.0, "p99": 40.0, "shed": 0.0, "lost": 0.0, "oldest": 0.2, "cpu": {}} | other
+    return Step(users=users, rate=rate, sent=rate, **told)  # type: ignore[arg-type]
+
+
+def delivered(**states: float) -> dict[str, float]:
+    return {"accepted": 0.0, "counted": 0.0, "rejected": 0.0, "dead_lettered": 0.0, "waiting": 0.0} | states
+
+
+def held(memory: float = 100.0, status: str = "202") -> Run:
+    """Ten minutes held, in which the counter grew to so many MB."""
+    run = Run("a machine", 2, 10, phases=[Phase("hold", 10, BEGIN, BEGIN + 600)])
+    run.before, run.after = delivered(), delivered(accepted=600, counted=600)
+    run.acknowledged, run.views, run.shown = 600, 600, 600
+    for second in range(600):
+        size = 100.0 if second < 300 else memory
+        run.samples.append(Sample(BEGIN + second, memory={"counter": size}, oldest=0.3))
+        run.seconds[int(BEGIN) + second] = Second({EVENTS: Counter({status: 1})}, {EVENTS: Counter({5: 1})})
+    return run
+
+
+def failed(run: Run) -> list[str]:
+    return [check.what for check in checks(run) if not check.holds]
+
+
+def test_a_run_in_which_all_is_well() -> None:
+    assert failed(held()) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "what"),
+    [
+        (held(memory=106.0), "memory"),
+        (held(status="503"), "no error"),
+        (held(status=CUT_OFF), "no error"),
+    ],
+)
+def test_what_may_not_be_while_the_load_is_held(run: Run, what: str) -> None:
+    (found,) = failed(run)
+    assert what in found
+
+
+def test_a_deliberate_fault_is_no_error_of_the_hold() -> None:
+    run = held(status=CUT_OFF)
+    run.faults = [Fault(BEGIN + 100, "counter is killed (SIGKILL)")]
+    assert failed(run) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "shown", "what"),
+    [
+        (delivered(accepted=600, counted=599), 599, ["The delivery identity", "Every acknowledged"]),
+        (delivered(accepted=600, counted=601), 601, ["The delivery identity", "Every acknowledged"]),
+        (delivered(accepted=600, counted=598, waiting=2), 600, ["Nothing waits"]),
+        (delivered(accepted=600, counted=599, dead_lettered=1), 600, ["No dead letter"]),
+        (delivered(accepted=599, counted=599), 600, ["All that was acknowledged"]),
+    ],
+)
+def test_what_is_lost_or_twice_fails(after: dict[str, float], shown: int, what: list[str]) -> None:
+    run = held()
+    run.after, run.shown = after, shown
+    assert [name for name in what if any(found.startswith(name) for found in failed(run))] == what
+    assert len(failed(run)) == len(what)
+
+
+def test_a_page_view_without_an_answer_may_be_counted_or_not() -> None:
+    run = held()
+    run.unsure = 1
+    for shown in (600, 601):
+        run.shown, run.after = shown, delivered(accepted=shown, counted=shown)
+        assert failed(run) == []
+
+
+def test_the_ramp_ends_where_it_is_too_much_or_brings_no_more() -> None:
+    more = [measured(100, 100), measured(150, 148)]
+    assert not saturated(more)
+    assert saturated([*more, measured(225, 150)])
+    assert saturated([*more, measured(225, 220, p95=600.0)])
+    assert saturated([*more, measured(225, 220, shed=0.01)])
+    assert saturated([*more, measured(225, 220, oldest=3.0)])
+    assert best([*more, measured(225, 220, p95=600.0)]).rate == 148
+
+
+def test_a_step_is_what_was_answered_and_used_meanwhile() -> None:
+    second = Second({EVENTS: Counter({"202": 90, "503": 8, CUT_OFF: 2})}, {EVENTS: Counter({10: 95, 200: 5})})
+    samples = [Sample(BEGIN + at, cpu={"api": at * 0.5, "machine": 2.0 * at, "load": 0.1 * at}) for at in range(11)]
+    found = step(7, second, samples, 10)
+    assert (found.rate, found.sent, found.shed, found.lost) == (9.0, 10.0, 0.08, 0.02)
+    assert (found.p50, found.p95, found.p99) == (10.0, 10.0, 200.0)
+    assert found.cpu == pytest.approx({"api": 0.5, "machine": 2.0, "load": 0.1, "rest": 1.4})
+
+
+def test_a_service_that_was_started_anew_used_no_negative_time() -> None:
+    used = [Sample(BEGIN + at, cpu={"api": value}) for at, value in enumerate((5.0, 6.0, 0.5, 1.5))]
+    assert cores(used)["api"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "said"),
+    [
+        ({"machine": 1.95, "load": 0.6, "counter": 0.9}, "The processors: 1.9 of 2 cores"),
+        ({"machine": 1.2, "load": 0.95}, "The load itself"),
+        ({"machine": 1.2, "ingest": 0.95, "load": 0.2}, "ingest, which filled a core"),
+        ({"machine": 0.5, "ingest": 0.2}, "the disk"),
+    ],
+)
+def test_the_bottleneck_has_a_name(cpu: dict[str, float], said: str) -> None:
+    assert said in bottleneck(measured(1, 1, cpu=cpu), 2)
+
+
+def test_calm_is_when_nothing_waits_and_all_answer() -> None:
+    run = Run("a machine", 2, 0)
+    run.samples = [Sample(BEGIN, oldest=3.0), Sample(BEGIN + 1, silent=["api"]), Sample(BEGIN + 2, oldest=0.2)]
+    assert calm_again(run, BEGIN) == 2
+    assert calm_again(run, BEGIN + 3) is None
+
+
+def test_ten_times_the_page_views_need_ten_times_the_cores() -> None:
+    found = needs(measured(1, 1000, cpu={"machine": 1.5, "load": 0.5}), 1.5, 10.0)
+    assert found[2].cores == pytest.approx(10 * found[1].cores)
+    assert found[1].peak == pytest.approx(100_000 * max(hours()) / 3600 * 3 * 1.5)
+    assert found[1].disk == pytest.approx(0.365)
+
+
+def test_percentiles_of_a_histogram() -> None:
+    waits = Counter(rounded(ms) for ms in range(1, 1001))
+    for percent in (50, 95, 99):
+        assert percentile([waits], percent) == pytest.approx(percent * 10, rel=0.05)
+    assert percentile([], 50) == 0
+
+
+def test_the_hours_are_shares_of_a_day() -> None:
+    assert len(hours()) == 24
+    assert sum(hours()) == pytest.approx(1)
+    assert max(hours()) < 3 / 24
+
+
+def test_people_and_bots_of_the_log_are_told_apart() -> None:
+    assert len(views(bots=True)) + len(views(bots=False)) == len(portal.page_views())
+    chance = Random(1)
+    assert "Mozilla" in someone(chance).headers
+    event = page_view(chance, "load-test", someone(chance), views(bots=False)[0])
+    assert str(event["url"]).startswith("https://load-test.invalid/")
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1:8001", "http://10.0.0.1:80", "http://no-such-host.invalid"])
+def test_only_this_machine_or_compose_is_a_target(url: str) -> None:
+    with pytest.raises(TargetError):
+        Target(url, url, url, "load-test").check()
