@@ -1,7 +1,7 @@
 """A portal's public, as locust's users: readers with votes and widgets, bots, and readers who keep a live stream open.
 
-They are in a hurry: a page is read for READ_SECONDS (portal.py), where real readers take a minute. So one of them stands
-for some thirty, who would also be that many more connections.
+They are in a hurry: a page is read for READ_SECONDS (portal.py), where real readers take a minute. So one of them
+stands for some thirty, who would also be that many more connections.
 """
 
 import time

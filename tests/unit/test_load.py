@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.load import portal
+from tests.bench.traffic import page_views
 from tests.load.portal import hours, page_view, someone, views
 from tests.load.record import Fault, Phase, Run, Sample
 from tests.load.tally import CUT_OFF, EVENTS, Second, percentile, rounded
@@ -153,7 +153,7 @@ def test_the_hours_are_shares_of_a_day() -> None:
 
 
 def test_people_and_bots_of_the_log_are_told_apart() -> None:
-    assert len(views(bots=True)) + len(views(bots=False)) == len(portal.page_views())
+    assert len(views(bots=True)) + len(views(bots=False)) == len(page_views())
     chance = Random(1)
     assert "Mozilla" in someone(chance).headers
     event = page_view(chance, "load-test", someone(chance), views(bots=False)[0])
