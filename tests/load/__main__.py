@@ -50,7 +50,10 @@ _OBJECTS = 50_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _options().parse_args(arguments)
+    parser = _options()
+    options = parser.parse_args(arguments)
+    if options.ingest and options.faults:
+        parser.error("--faults is for a truycap of the load's own. By hand: docker compose kill counter")
     for number in (signal.SIGINT, signal.SIGTERM):  # also where it was started in the background, or by Docker
         signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
