@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tests.load import charts, verdict
 from tests.load.portal import READ_SECONDS, hours
-from tests.load.record import Run
+from tests.load.record import Fault, Run
 from tests.load.verdict import Check, Step
 
 BYTES_PER_VIEW = 13.6
@@ -22,6 +22,7 @@ _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoesc
 def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> list[Check]:
     """Write report.html and report.json into the folder. What must be so, and whether it is."""
     checks = verdict.checks(run)
+    befell = run.faults + verdict.outages(run)
     per_view = run.acknowledged / max(1, run.views)
     told: dict[str, Any] = {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.phases[0].begin)),
@@ -32,7 +33,7 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "checks": checks,
         "failed": sum(not check.holds for check in checks),
         "bottleneck": verdict.bottleneck(steps[-1], run.cores) if steps else "Not looked for: there was no ramp.",
-        "faults": [_fault(run, at, what) for at, what in ((fault.at, fault.what) for fault in run.faults)],
+        "faults": [_fault(run, fault) for fault in sorted(befell, key=lambda fault: fault.at)],
         "charts": {draw.__name__: Markup(draw(run)) for draw in charts.ALL},
         "needs": verdict.needs(held, per_view, BYTES_PER_VIEW) if held else [],
         "events_per_view": per_view,
@@ -51,10 +52,11 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
     return checks
 
 
-def _fault(run: Run, at: float, what: str) -> dict[str, object]:
-    calm = verdict.calm_again(run, at + 1)
-    recovered = "" if calm is None or "back" in what or "ended" in what else f"after {calm + 1:.0f} s"
-    return {"at": at - run.phases[0].begin, "what": what, "recovered": recovered}
+def _fault(run: Run, fault: Fault) -> dict[str, object]:
+    calm = verdict.calm_again(run, fault.at + 1)
+    wanted = fault.what.endswith(("(SIGKILL)", "does not answer"))
+    recovered = "" if not wanted else "never" if calm is None else f"after {calm + 1:.0f} s"
+    return {"at": fault.at - run.phases[0].begin, "what": fault.what, "recovered": recovered}
 
 
 def _memory(run: Run) -> str:

@@ -28,9 +28,11 @@ class Looker:
         self._reading = gevent.spawn(self._read)
 
     def next(self) -> Sample:
-        """A sample that was begun after now."""
+        """A sample that was begun after now. RuntimeError where nobody looks any more."""
         now = time.time()
         while not self.samples or self.samples[-1].at < now:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"The process that looks at the services ended with {self._process.returncode}.")
             gevent.sleep(0.05)
         return self.samples[-1]
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tests.load.portal import hours
-from tests.load.record import Phase, Run, Sample
+from tests.load.record import Fault, Phase, Run, Sample
 from tests.load.tally import CUT_OFF, EVENTS, Second, percentile
 
 LATE_MS = 500.0
@@ -171,6 +171,25 @@ def calm_again(run: Run, since: float) -> float | None:
         if sample.at >= since and sample.oldest < 1.0 and not sample.silent:
             return sample.at - since
     return None
+
+
+def outages(run: Run) -> list[Fault]:
+    """When each service did not answer, and when it did again."""
+    found = []
+    for name in _SERVICES:
+        gone: Sample | None = None
+        for sample in run.samples:
+            if name in sample.silent:
+                gone = gone or sample
+            elif gone:
+                found += [
+                    Fault(gone.at, f"{name} does not answer"),
+                    Fault(sample.at, f"{name} answers again, after {sample.at - gone.at:.0f} s"),
+                ]
+                gone = None
+        if gone:
+            found.append(Fault(gone.at, f"{name} does not answer any more"))
+    return found
 
 
 def _of_hold(run: Run, hold: Phase) -> list[Check]:

@@ -10,7 +10,7 @@ from tests.load.portal import hours, page_view, someone, views
 from tests.load.record import Fault, Phase, Run, Sample
 from tests.load.tally import CUT_OFF, EVENTS, Second, percentile, rounded
 from tests.load.target import Target, TargetError
-from tests.load.verdict import Step, best, bottleneck, calm_again, checks, cores, needs, saturated, step
+from tests.load.verdict import Step, best, bottleneck, calm_again, checks, cores, needs, outages, saturated, step
 
 BEGIN = 1_000.0
 
@@ -130,6 +130,17 @@ def test_calm_is_when_nothing_waits_and_all_answer() -> None:
     run.samples = [Sample(BEGIN, oldest=3.0), Sample(BEGIN + 1, silent=["api"]), Sample(BEGIN + 2, oldest=0.2)]
     assert calm_again(run, BEGIN) == 2
     assert calm_again(run, BEGIN + 3) is None
+
+
+def test_an_outage_is_from_the_first_look_without_an_answer_to_the_next_with_one() -> None:
+    run = Run("a machine", 2, 0)
+    silent = ([], ["api"], ["api"], [], ["counter"])
+    run.samples = [Sample(BEGIN + at, silent=names) for at, names in enumerate(silent)]
+    assert [(fault.at - BEGIN, fault.what) for fault in outages(run)] == [
+        (4, "counter does not answer any more"),
+        (1, "api does not answer"),
+        (3, "api answers again, after 2 s"),
+    ]
 
 
 def test_ten_times_the_page_views_need_ten_times_the_cores() -> None:
