@@ -134,7 +134,7 @@ def test_calm_is_when_nothing_waits_and_all_answer() -> None:
 
 def test_an_outage_is_from_the_first_look_without_an_answer_to_the_next_with_one() -> None:
     run = Run("a machine", 2, 0)
-    silent = ([], ["api"], ["api"], [], ["counter"])
+    silent: tuple[list[str], ...] = ([], ["api"], ["api"], [], ["counter"])
     run.samples = [Sample(BEGIN + at, silent=names) for at, names in enumerate(silent)]
     assert [(fault.at - BEGIN, fault.what) for fault in outages(run)] == [
         (4, "counter does not answer any more"),
