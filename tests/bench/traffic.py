@@ -34,14 +34,14 @@ def page_views() -> tuple[PageView, ...]:
     )
 
 
-def body(view: PageView, site: str, event_id: str, visitor: str) -> dict[str, str]:
+def body(view: PageView, site: str, event_id: str, visitor: str, host: str = HOST) -> dict[str, str]:
     """What the tracker says of a page view."""
     return {
         "type": "pageview",
         "site": site,
         "id": event_id,
         "visitor": visitor,
-        "url": f"https://{HOST}{view.path}",
+        "url": f"https://{host}{view.path}",
         "referrer": f"https://{view.referrer}/" if view.referrer else "",
         "title": view.title,
     }

@@ -86,7 +86,8 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     gc.set_threshold(_OBJECTS)
     runner = environment.create_local_runner()
     looker = Looker(target, lambda: int(runner.user_count))
-    course = Course(runner, looker, tally, run, _say)
+    run.seconds, run.samples = tally.seconds, looker.samples
+    course = Course(runner, run, _say)
     if own:
         own.said = course.note
         _say("process ids, to kill one by hand: " + ", ".join(f"{name} {pid}" for name, pid in own.pids.items()))
@@ -105,7 +106,6 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     course.end()
     after = looker.next()
     looker.stop()
-    run.seconds, run.samples = tally.seconds, looker.samples
     run.acknowledged, run.views, run.unsure, run.updates = tally.acknowledged, tally.views, tally.unsure, tally.updates
     run.before, run.after, run.difference = before.delivery, after.delivery, after.difference
     run.shown = target.page_views() - shown

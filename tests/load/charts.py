@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from tests.load.record import Run, Sample
 from tests.load.tally import COUNTS, CUT_OFF, EVENTS, percentile
-from tests.load.verdict import cores
+from tests.load.verdict import PARTS, cores
 
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "truycap", "font.size": 9, "axes.grid": True})
 mpl.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False})
@@ -94,7 +94,7 @@ def processors(run: Run) -> str:
         parts = [run.samples[start : start + _WINDOW + 1] for start in range(0, len(run.samples) - 1, _WINDOW)]
         times = [part[0].at - run.phases[0].begin for part in parts]
         used = [cores(part) for part in parts]
-        for name in ("load", "ingest", "counter", "api", "rest"):
+        for name in PARTS:
             axes.plot(times, [of.get(name, 0.0) for of in used], label=name, linewidth=1)
         axes.set_ylim(bottom=0)
         axes.set_ylabel("cores")

@@ -8,9 +8,8 @@ import gevent
 
 from tests.load.portal import hours
 from tests.load.record import Fault, Phase, Run
-from tests.load.samples import Looker
-from tests.load.tally import Tally
-from tests.load.verdict import Step, best, saturated, step
+from tests.load.tally import between
+from tests.load.verdict import PARTS, Step, best, saturated, step
 
 _FIRST_USERS = 300
 _GROWTH = 1.5
@@ -29,13 +28,11 @@ _LAST_SECONDS = 120.0
 
 
 class Course:
-    """Leads the users of a runner through the phases of a run."""
+    """Leads the users of a runner through the phases of a run, whose seconds and samples grow meanwhile."""
 
-    def __init__(self, runner: Any, looker: Looker, tally: Tally, run: Run, say: Callable[[str], None]) -> None:
+    def __init__(self, runner: Any, run: Run, say: Callable[[str], None]) -> None:
         self.steps: list[Step] = []
         self._runner = runner
-        self._looker = looker
-        self._tally = tally
         self._run = run
         self._say = say
 
@@ -82,7 +79,7 @@ class Course:
         self._runner.quit()
         ends = time.monotonic() + _LAST_SECONDS
         while time.monotonic() < ends:
-            last = self._looker.samples[-1]
+            last = self._run.samples[-1]
             if not last.waiting and not last.silent and last.at > self._run.phases[-1].begin + 3:
                 break
             gevent.sleep(0.5)
@@ -113,13 +110,12 @@ class Course:
 
     def _measured(self, users: int, since: float) -> Step:
         now = time.time()
-        samples = [sample for sample in self._looker.samples if since <= sample.at < now]
-        return step(users, self._tally.between(since, now), samples, now - since)
+        return step(users, between(self._run.seconds, since, now), self._run.within(since, now), now - since)
 
 
 def told(step: Step) -> str:
     """A step in a line."""
-    cpu = ", ".join(f"{name} {step.cpu.get(name, 0.0):.2f}" for name in ("load", "ingest", "counter", "api", "rest"))
+    cpu = ", ".join(f"{name} {step.cpu.get(name, 0.0):.2f}" for name in PARTS)
     return (
         f"{step.users:,} users: {step.rate:,.0f} events/s, p50 {step.p50:.0f} ms, p95 {step.p95:.0f} ms, "
         f"p99 {step.p99:.0f} ms, shed {step.shed:.1%}, no answer {step.lost:.1%}, "

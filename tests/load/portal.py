@@ -2,13 +2,14 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from random import Random
 from typing import NamedTuple
 
 from crawleruseragents import is_crawler
 
-from tests.bench.traffic import PageView, page_views
+from tests.bench.traffic import PageView, body, page_views
 
 HOST = "load-test.invalid"
 """Where the pages of the load stand. No such host can be (RFC 2606)."""
@@ -59,26 +60,18 @@ def someone(chance: Random, *, bot: bool = False) -> Who:
     return Who(f"{chance.getrandbits(64):016x}", headers)
 
 
-def page_view(chance: Random, site: str, who: Who, view: PageView) -> dict[str, object]:
+def page_view(chance: Random, site: str, who: Who, view: PageView) -> Mapping[str, object]:
     """What the tracker says of a page view."""
-    return {
-        "type": "pageview",
-        "site": site,
-        "id": _id(chance),
-        "visitor": who.id,
-        "url": f"https://{HOST}{view.path}",
-        "referrer": f"https://{view.referrer}/" if view.referrer else "",
-        "title": view.title,
-    }
+    return body(view, site, _id(chance), who.id, HOST)
 
 
-def vote(chance: Random, site: str, who: Who, view: PageView) -> dict[str, object]:
+def vote(chance: Random, site: str, who: Who, view: PageView) -> Mapping[str, object]:
     """A vote on an article; most are good."""
     score = chance.choices(range(1, 6), weights=(1, 1, 2, 5, 9))[0]
     return {"type": "rating", "site": site, "id": _id(chance), "visitor": who.id, "item": view.path, "score": score}
 
 
-def signal(kind: str, site: str, who: Who, view: PageView) -> dict[str, object]:
+def signal(kind: str, site: str, who: Who, view: PageView) -> Mapping[str, object]:
     """That the page is still visible (`ping`), or was closed (`leave`)."""
     return {"type": kind, "site": site, "visitor": who.id, "url": f"https://{HOST}{view.path}"}
 

@@ -22,7 +22,6 @@ class Sample(Struct):
     silent: list[str] = []
     waiting: float = 0.0
     oldest: float = 0.0
-    streams: float = 0.0
     delivery: dict[str, float] = {}
     difference: float = 0.0
 

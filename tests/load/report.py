@@ -28,6 +28,7 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.phases[0].begin)),
         "run": run,
         "steps": steps,
+        "parts": verdict.PARTS,
         "top": verdict.best(steps) if steps else None,
         "held": held,
         "checks": checks,

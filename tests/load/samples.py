@@ -88,7 +88,6 @@ def _of_redis(sample: Sample, found: Mapping[str, Any]) -> None:
     sample.memory["redis"] = found.get("truycap_redis_memory_bytes", {}).get(("used",), 0.0)
     sample.waiting = sum(found.get("truycap_waiting_entries", {}).values())
     sample.oldest = max(found.get("truycap_oldest_waiting_seconds", {}).values(), default=0.0)
-    sample.streams = sum(found.get("truycap_live_clients", {}).values())
     sample.difference = sum(map(abs, found.get("truycap_delivery_difference_events", {}).values()))
     for labels, value in found.get("truycap_delivery_events", {}).items():
         state = next(label for label in labels if label in STATES)

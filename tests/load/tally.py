@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -33,7 +33,6 @@ class Tally:
         self.views = 0
         self.unsure = 0
         self.updates = 0
-        self.stale: Counter[int] = Counter()
 
     def note(self, request: str, outcome: str, ms: float) -> None:
         """An answer to a request, or what came in its place."""
@@ -42,16 +41,17 @@ class Tally:
         second.answers[request][outcome] += 1
         second.waits[request][rounded(ms)] += 1
 
-    def between(self, begin: float, end: float) -> Second:
-        """All of these seconds as one."""
-        together = Second()
-        for at, second in self.seconds.items():
-            if begin <= at < end:
-                for name, answers in second.answers.items():
-                    together.answers.setdefault(name, Counter()).update(answers)
-                for name, waits in second.waits.items():
-                    together.waits.setdefault(name, Counter()).update(waits)
-        return together
+
+def between(seconds: Mapping[int, Second], begin: float, end: float) -> Second:
+    """All of the seconds from `begin` to `end` as one."""
+    together = Second()
+    for at, second in seconds.items():
+        if begin <= at < end:
+            for name, answers in second.answers.items():
+                together.answers.setdefault(name, Counter()).update(answers)
+            for name, waits in second.waits.items():
+                together.waits.setdefault(name, Counter()).update(waits)
+    return together
 
 
 def rounded(ms: float) -> int:

@@ -5,6 +5,7 @@ stands for some thirty, who would also be that many more connections.
 """
 
 import time
+from collections.abc import Mapping
 from random import Random
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
@@ -53,12 +54,12 @@ class Visitor(User):
         self.tally.note(name, str(answer.status or CUT_OFF), (time.perf_counter() - began) * 1000)
         return answer
 
-    def deliver(self, who: portal.Who, event: dict[str, object], *, counts: bool = False) -> None:
+    def deliver(self, who: portal.Who, event: Mapping[str, object], *, counts: bool = False) -> None:
         """Send an event until it is acknowledged, as the tracker does. counts: it is a page view by a person."""
         unsure = True
         try:
             for attempt in range(_TRIES):
-                body = msgspec.json.encode(event | {"attempt": attempt} if attempt else event)
+                body = msgspec.json.encode({**event, "attempt": attempt} if attempt else event)
                 answer = self.ask(EVENTS, self.target.ingest, "/v1/events", who, body)
                 if answer.status == 202:
                     self.tally.acknowledged += 1
@@ -131,7 +132,7 @@ class Watcher(Visitor):
             f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {address.netloc}\r\n"
             f"Accept: text/event-stream\r\n{who.headers}\r\n"
         )
-        began, outcome = time.perf_counter(), CUT_OFF
+        began = time.perf_counter()
         try:
             with socket.create_connection((address.hostname, address.port or 80), timeout=ANSWER_SECONDS) as stream:
                 stream.sendall(request.encode())
@@ -141,7 +142,6 @@ class Watcher(Visitor):
                 stream.settimeout(60)
                 while outcome == "200" and (some := stream.recv(65_536)):
                     self.tally.updates += some.count(b"event: counts")
-                outcome = "ended"
         except OSError:
             self.tally.note(LIVE, CUT_OFF, (time.perf_counter() - began) * 1000)
         gevent.sleep(self.chance.uniform(1, _RECONNECT_SECONDS))  # as an EventSource does

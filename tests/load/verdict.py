@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.load.portal import hours
 from tests.load.record import Fault, Phase, Run, Sample
-from tests.load.tally import CUT_OFF, EVENTS, Second, percentile
+from tests.load.tally import CUT_OFF, EVENTS, Second, between, percentile
 
 LATE_MS = 500.0
 """A page view that is acknowledged no sooner holds a browser up that is about to leave the page."""
@@ -22,6 +22,8 @@ _ROOM = 0.6
 _PEAK = 3.0
 """What the busiest minutes of an hour are above its mean."""
 _SERVICES = ("ingest", "counter", "api")
+PARTS = ("load", *_SERVICES, "rest")
+"""Who uses the processors; see Step."""
 
 
 class Step(NamedTuple):
@@ -112,7 +114,7 @@ def bottleneck(last: Step, machine_cores: int) -> str:
     names = {"load": "the load itself", "rest": "Redis, ClickHouse and the kernel"}
     shares = ", ".join(
         f"{names.get(name, name)} {cpu[name]:.2f}"
-        for name in sorted((*_SERVICES, "load", "rest"), key=lambda name: -cpu.get(name, 0.0))
+        for name in sorted(PARTS, key=lambda name: -cpu.get(name, 0.0))
         if name in cpu
     )
     if busy >= _FULL * machine_cores:
@@ -194,15 +196,11 @@ def outages(run: Run) -> list[Fault]:
 
 def _of_hold(run: Run, hold: Phase) -> list[Check]:
     samples = run.within(hold.begin, hold.end)
-    minute = [sample for sample in samples if sample.at < hold.begin + 60]
-    last = [sample for sample in samples if sample.at >= hold.end - 60]
+    minute, last = run.within(hold.begin, hold.begin + 60), run.within(hold.end - 60, hold.end)
     quiet = not any(hold.begin <= fault.at < hold.end for fault in run.faults)
-    answers: dict[str, int] = {}
-    for at, second in run.seconds.items():
-        if hold.begin <= at < hold.end:
-            for kinds in second.answers.values():
-                for status, number in kinds.items():
-                    answers[status] = answers.get(status, 0) + number
+    answers: Counter[str] = Counter()
+    for kinds in between(run.seconds, hold.begin, hold.end).answers.values():
+        answers.update(kinds)
     wrong = {status: number for status, number in answers.items() if status not in {"200", "202", "204", "304"}}
     found = []
     if quiet:
