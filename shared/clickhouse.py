@@ -144,14 +144,20 @@ class ClickHouse:
         if table not in self._types:  # else the driver would ask before every insert
             described = self._client.query(f"DESCRIBE TABLE {table}").result_rows
             self._types[table] = {row[0]: row[1] for row in described}
-        self._client.insert(
-            table,
-            list(columns.values()),
-            column_names=list(columns),
-            column_type_names=[self._types[table][name] for name in columns],
-            column_oriented=True,
-            settings=dict(settings),
-        )
+        values = list(columns.values())
+        try:
+            self._client.insert(
+                table,
+                values,
+                column_names=list(columns),
+                column_type_names=[self._types[table][name] for name in columns],
+                column_oriented=True,
+                settings=dict(settings),
+            )
+        finally:
+            # The driver's context of an insert keeps its data and refers to itself: minutes of batches would stay, until
+            # the garbage collector looks at everything.
+            values.clear()
 
     async def close(self) -> None:
         """Close the connection; a statement that hangs is given up."""

@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._host.connections.discard(self)
+        del self._parser  # it refers to this connection: the garbage collector would have to look for both
         for request in self._requests:
             request.lost = True
             if request.gone:

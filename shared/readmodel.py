@@ -4,7 +4,7 @@ All of it can be made again from ClickHouse. Only the counter changes it (and `t
 """
 
 from datetime import date
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from shared.calendar import day_key, month_key, year_key
 from shared.events import Source
@@ -15,17 +15,20 @@ ONLINE_MS = 5 * 60 * 1000
 VISIT_MS = 30 * 60 * 1000
 """A page view starts a visit where its visitor was not seen in the 30 minutes before it."""
 TOTAL = "total"
+_TIMES = 10**13
+"""Above every time in ms until the year 2286. Scores are doubles, exact up to 9 * 10**15."""
 
 
-class Presence(StrEnum):
-    """Who somebody is. One sorted set each; a visitor (16 hex digits) is in one of them, scored by last seen (ms)."""
+class Presence(IntEnum):
+    """Who somebody is, in the order in which the scores of a set of presence have them."""
 
-    GUEST = "guests"
-    MEMBER = "members"
-    BOT = "bots"
-    LEFT = "left"
+    GUEST = 0
+    MEMBER = 1
+    BOT = 2
+    LEFT = 3
 
-    __hash__ = str.__hash__  # an Enum's own is in Python
+
+_PRESENCES = tuple(Presence)
 
 
 class Measure(StrEnum):
@@ -73,10 +76,29 @@ def votes_field(item: str, voter: int) -> str:
     return f"{voter:016x}:{item}"
 
 
-def presence_key(shard: int, site: str, presence: Presence, source: Source = Source.LIVE) -> str:
-    """Imported events have sets of their own: they start visits in their own time and make nobody present now."""
+def presence_key(shard: int, site: str, source: Source = Source.LIVE) -> str:
+    """A sorted set of visitors (`visitor_member`), by `presence_score`.
+
+    Imported events have sets of their own: they start visits in their own time and make nobody present now.
+    """
     prefix = "presence" if source is Source.LIVE else "presence-imported"
-    return shard_key(shard, f"{prefix}:{site}:{presence}")
+    return shard_key(shard, f"{prefix}:{site}")
+
+
+def presence_score(presence: Presence, at: int) -> int:
+    """Somebody last seen at a time (ms) as what. So one set says both, and who is what in a time is a range of it."""
+    return presence * _TIMES + at
+
+
+def presence_of(score: int) -> tuple[Presence, int]:
+    """As what, and when (ms), somebody with this score was seen last."""
+    presence, at = divmod(score, _TIMES)
+    return _PRESENCES[presence], at
+
+
+def presence_since(presence: Presence, at: int) -> tuple[int, int]:
+    """The least and the greatest score of who was seen as that at a time (ms) or later."""
+    return presence_score(presence, at), presence_score(presence, _TIMES - 1)
 
 
 def readers_key(shard: int, site: str, item: str) -> str:

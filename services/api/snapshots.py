@@ -20,6 +20,7 @@ from shared.readmodel import (
     ONLINE_MS,
     counts_key,
     presence_key,
+    presence_since,
     ratings_field,
     ratings_key,
     readers_key,
@@ -157,7 +158,7 @@ class Snapshots:
                 shard = self._sites.shard(site.id)
                 pipe.hmget(counts_key(shard, site.id), numbers.fields(site, now))
                 for presence in SHOWN:
-                    pipe.zcount(presence_key(shard, site.id, presence), now - ONLINE_MS, "+inf")
+                    pipe.zcount(presence_key(shard, site.id), *presence_since(presence, now - ONLINE_MS))
             answers: list[Any] = await pipe.execute()
         width = 1 + len(SHOWN)
         for number, site in enumerate(sites):

@@ -21,6 +21,7 @@ from shared.readmodel import (
     counts_field,
     counts_key,
     presence_key,
+    presence_score,
     ratings_field,
     ratings_key,
     readers_key,
@@ -74,29 +75,21 @@ def rating_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
 
 
 def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Command]:
-    """Each visitor into the set of what they are now, out of that of what they were; all cut at the visit window."""
+    """As what each visitor was seen last, and when; whoever was seen before the visit window goes."""
     for place, latest in outcome.latest.items():
         site, source = place
         stood = state.stood.get(place, {})
-        gone: dict[Presence, list[Word]] = {presence: [] for presence in Presence}
-        here: dict[Presence, list[Word]] = {presence: [] for presence in Presence}
+        here: list[Word] = []
         for visitor, now in state.seen[place].items():
-            was = stood.get(visitor)
-            if now is was:
-                continue
-            member = visitor_member(visitor)
-            here[now.presence] += now.at, member
-            if was and was.presence is not now.presence:
-                gone[was.presence].append(member)
+            if now is not stood.get(visitor):
+                here += presence_score(now.presence, now.at), visitor_member(visitor)
+        key = presence_key(shard, site, source)
+        for part in parts(here):
+            yield "ZADD", key, *part
         for presence in Presence:
-            key = presence_key(shard, site, presence, source)
-            for part in parts(gone[presence]):
-                yield "ZREM", key, *part
-            for part in parts(here[presence]):
-                yield "ZADD", key, *part
-            yield "ZREMRANGEBYSCORE", key, "-inf", f"({latest - VISIT_MS}"
-            # Longer than any outage during which events wait: they find who was seen before it.
-            yield "EXPIRE", key, _WEEK_SECONDS
+            yield "ZREMRANGEBYSCORE", key, presence_score(presence, 0), presence_score(presence, latest - VISIT_MS - 1)
+        # Longer than any outage during which events wait: they find who was seen before it.
+        yield "EXPIRE", key, _WEEK_SECONDS
 
 
 def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:

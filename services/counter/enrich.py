@@ -238,7 +238,7 @@ def _row(shard: int, arrival: Arrival, agent: Agent, *, visit: bool = False, pre
         event.id,
         PAGEVIEW if event.kind is _PAGEVIEW else RATING,
         event.source,
-        event.site,
+        arrival.site.id,  # one string for all, while a row's id is remembered
         event.time,
         there.date,
         there.hour,

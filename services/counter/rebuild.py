@@ -23,6 +23,7 @@ from shared.readmodel import (
     Presence,
     counts_key,
     presence_key,
+    presence_score,
     ratings_key,
     views_key,
     visitor_member,
@@ -113,15 +114,11 @@ class Rebuilder:
 
     async def _present(self, shard: int, sites: list[str], applied: EntryId) -> list[Command]:
         """Who viewed a page lately, for sites whose presence is lost; else Redis knows more: pings and leaves."""
-        lost = [
-            site
-            for site in sites
-            if not await self._redis.exists(*(presence_key(shard, site, presence) for presence in Presence))
-        ]
+        lost = [site for site in sites if not await self._redis.exists(presence_key(shard, site))]
         since = format_time(self._now_ms - VISIT_MS)
         parameters = {"shard": shard, "since": since, "ms": applied.ms, "seq": applied.seq}
         return [
-            ("ZADD", presence_key(shard, site, _KINDS[kind]), at, visitor_member(visitor))
+            ("ZADD", presence_key(shard, site), presence_score(_KINDS[kind], at), visitor_member(visitor))
             for site, visitor, at, kind in await self._store.query(sql("present"), parameters)
             if site in lost
         ]

@@ -13,13 +13,13 @@ from services.counter.commands import Command, packed, parts
 from services.counter.enrich import Arrival, Computed, Place, Seen, State, VoteKey
 from services.counter.lease import FencedError, epoch_key
 from shared.events import Kind
-from shared.readmodel import VISIT_MS, Presence, presence_key, visitor_member, votes_field, votes_key
+from shared.readmodel import VISIT_MS, presence_key, presence_of, visitor_member, votes_field, votes_key
 from shared.redis import script
 from shared.streams import DEAD_LEVEL, delivery_key
 
 _RATING = Kind.RATING
 _SCRIPT = script("services.counter", "read.lua")
-_Answer = tuple[list[list[int]], list[list[str | bool]]]
+_Answer = list[list[str | bool]]
 """See read.lua; False is what is not there."""
 _decode = msgspec.msgpack.Decoder(_Answer).decode
 
@@ -35,36 +35,33 @@ async def read_state(
     visitors, votes = _asked(arrivals)
     state = _known(visitors, votes, before) if before else State()
     about: list[tuple[Place, Sequence[int]]] = []
-    scores: list[tuple[Sequence[str], Sequence[str]]] = []
     about_votes: list[Sequence[VoteKey]] = []
     commands: list[Command] = [("HMGET", delivery_key(shard), DEAD_LEVEL, "applied")]
     for place, who in visitors.items():
-        site, source = place
-        sets = [presence_key(shard, site, presence, source) for presence in Presence]
+        key = presence_key(shard, *place)
         for part in parts(list(who)):
             about.append((place, part))
-            scores.append((sets, [visitor_member(visitor) for visitor in part]))
+            commands.append(("ZMSCORE", key, *map(visitor_member, part)))
     for site, keys in votes.items():
         for some in parts(list(keys)):
             about_votes.append(some)
             commands.append(("HMGET", votes_key(shard, site), *(votes_field(item, voter) for _, item, voter in some)))
-    answer = await redis.eval(_SCRIPT, 1, epoch_key(shard), epoch, packed((scores, commands)))
+    answer = await redis.eval(_SCRIPT, 1, epoch_key(shard), epoch, packed(commands))
     if answer == -1:
         raise FencedError
 
-    found, ((level, applied), *votes_now) = _decode(answer)
+    (level, applied), *answers = _decode(answer)
     state.dead_level = int(level or 0)
     if before and applied != str(before.batch.entries[-1].id):
         state.dead_level += before.outcome.level_change
-    by_presence = iter(found)
-    for place, part in about:
+    for (place, part), scores in zip(about, answers[: len(about)], strict=True):
         seen, earliest = state.seen.setdefault(place, {}), _earliest(place, before)
-        for presence in Presence:
-            those = next(by_presence)
-            for number, at in zip(those[::2], those[1::2], strict=True):
+        for visitor, score in zip(part, scores, strict=True):
+            if score:
+                presence, at = presence_of(int(score))
                 if at >= earliest:
-                    seen[part[number - 1]] = Seen(at, presence)
-    for some, now in zip(about_votes, votes_now, strict=True):
+                    seen[visitor] = Seen(at, presence)
+    for some, now in zip(about_votes, answers[len(about) :], strict=True):
         state.votes |= {key: int(score) for key, score in zip(some, now, strict=True) if score}
     state.stood = {place: seen.copy() for place, seen in state.seen.items()}
     return state

@@ -28,7 +28,7 @@ from services.api.snapshots import Snapshots
 from services.api.stats import stats
 from services.counter.truth import ROLL_UPS, sql, true_hashes
 from shared.clickhouse import ClickHouse, Queries, Row, format_time
-from shared.readmodel import VISIT_MS, Presence, presence_key, visitor_member
+from shared.readmodel import VISIT_MS, Presence, presence_key, presence_score, visitor_member
 from shared.redis import client
 from shared.sites import Sites
 from shared.streams import EntryId
@@ -120,8 +120,8 @@ async def _fill(redis: "Redis", store: ClickHouse) -> None:
         await redis.hset(key, mapping=fields)  # type: ignore[arg-type]
     since = {"shard": 0, "since": format_time(_NOW_MS - VISIT_MS), "ms": _ALL.ms, "seq": _ALL.seq}
     present = [(visitor, at) for _, visitor, at, _ in await store.query(sql("present"), since) if at <= _NOW_MS]
-    key = presence_key(0, SITE.id, Presence.GUEST)
-    await redis.zadd(key, {visitor_member(visitor): at for visitor, at in present})
+    scores = {visitor_member(visitor): presence_score(Presence.GUEST, at) for visitor, at in present}
+    await redis.zadd(presence_key(0, SITE.id), scores)
 
 
 def _statistics(store: Queries) -> dict[str, Ask]:

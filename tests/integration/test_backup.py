@@ -135,7 +135,7 @@ async def test_all_that_was_accepted_is_there_after_a_loss_of_both_stores(care: 
     assert after == before
     assert int(await redis.get(epoch_key(0)) or 0) > epoch
     assert await redis.exists("salt:2026-11-23", restoring_key(0)) == 0
-    assert await redis.pttl("{0}:presence:hanoi:guests") > 0
+    assert await redis.pttl("{0}:presence:hanoi") > 0
     assert await differences(redis, care.stores.store) == []
 
     async with counting(care.stores.settings):

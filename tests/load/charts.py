@@ -20,6 +20,11 @@ mpl.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.
 
 _WINDOW = 5
 """Seconds that a point of a line of percentiles or processor time stands for."""
+_SIZE = (9.6, 2.8)
+_PLACE = (0.07, 0.17, 0.64, 0.66)
+"""The same for all, so that what happened at one time stands below each other."""
+_LETTERS = 105
+"""Of a phase's name, that go into the width of a chart."""
 _NOTHING = float("nan")
 _GOOD = {"200", "202", "204", "304"}
 
@@ -106,18 +111,24 @@ ALL = (answers, waits, lag, memory, processors)
 
 
 def _chart(run: Run, draw: Callable[[Axes], None]) -> str:
-    figure, axes = plt.subplots(figsize=(9.6, 2.6), layout="constrained")
+    figure = plt.figure(figsize=_SIZE)
+    axes = figure.add_axes(_PLACE)
     draw(axes)
-    begin = run.phases[0].begin
+    begin, took = run.phases[0].begin, run.phases[-1].end - run.phases[0].begin
+    rows: list[float] = []
     for number, (one, other) in enumerate(pairwise([*_parts(run), (run.phases[-1].end, "")])):
+        at, name = one[0] - begin, one[1]
         if number % 2:
-            axes.axvspan(one[0] - begin, other[0] - begin, color="0.5", alpha=0.08, linewidth=0)
-        axes.annotate(one[1], (one[0] - begin, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=8)
+            axes.axvspan(at, other[0] - begin, color="0.5", alpha=0.08, linewidth=0)
+        row = next((row for row, end in enumerate(rows) if end <= at), len(rows))
+        rows[row:] = [at + (len(name) + 1) * took / _LETTERS, *rows[row + 1 :]]
+        place = {"xytext": (0, 1 + 10 * row), "textcoords": "offset points", "va": "bottom", "fontsize": 8}
+        axes.annotate(name, (at, 1), xycoords=("data", "axes fraction"), **place)
     for fault in run.faults:
         axes.axvline(fault.at - begin, color="tab:red", linewidth=0.7, linestyle=":")
-    axes.set_xlim(0, run.phases[-1].end - begin)
+    axes.set_xlim(0, took)
     axes.set_xlabel("seconds")
-    axes.legend(loc="center left", bbox_to_anchor=(1.07, 0.5), frameon=False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None})
     plt.close(figure)

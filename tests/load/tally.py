@@ -13,7 +13,7 @@ CUT_OFF = "no answer"
 
 
 class Second(Struct):
-    """A second of the load. answers: by request and outcome (a status, `cut off` or `refused`); waits: ms by request,
+    """A second of the load. answers: by request and outcome (a status or CUT_OFF); waits: ms by request,
     as a histogram."""
 
     answers: dict[str, Counter[str]] = {}

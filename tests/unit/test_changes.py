@@ -10,7 +10,7 @@ from services.counter.commands import Command, Word, binary
 from services.counter.enrich import Computed, Seen, State
 from shared.delivery import parse_delivery
 from shared.events import Source, StreamEvent
-from shared.readmodel import ONLINE_MS, VISIT_MS, Presence, visitor_member
+from shared.readmodel import ONLINE_MS, VISIT_MS, Presence, presence_score, visitor_member
 from shared.streams import Content, EntryId, encode_entry
 from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, view, vote
 from tests.support.counting import GOOGLEBOT, event_id
@@ -153,20 +153,19 @@ def test_a_batch_says_how_far_the_shard_is_applied() -> None:
 
 
 @pytest.mark.parametrize("source", Source)
-def test_a_visitor_is_in_one_set_of_presence_alone(source: Source) -> None:
+def test_presence_says_as_what_a_visitor_was_seen_last(source: Source) -> None:
     place = ("hanoi", source)
     stood = {1: Seen(NOW - 1, Presence.LEFT), 2: Seen(NOW - 1, Presence.GUEST), 3: Seen(NOW - 1, Presence.GUEST)}
     state = State(seen={place: stood.copy()}, stood={place: stood})
     outcome = compute([view(1, member=True, source=source), view(2, source=source)], state)
     commands = list(presence_changes(0, outcome, state))
-    base = "{0}:presence" if source is Source.LIVE else "{0}:presence-imported"
-    assert ("ZADD", f"{base}:hanoi:members", NOW, visitor_member(1)) in commands
-    assert ("ZADD", f"{base}:hanoi:guests", NOW, visitor_member(2)) in commands
-    assert [command for command in commands if command[0] == "ZREM"] == [
-        ("ZREM", f"{base}:hanoi:left", visitor_member(1)),
-    ]
-    assert not any(visitor_member(3) in command for command in commands)  # nothing was heard of them
-    assert ("ZREMRANGEBYSCORE", f"{base}:hanoi:guests", "-inf", f"({NOW - VISIT_MS}") in commands
+    key = "{0}:presence:hanoi" if source is Source.LIVE else "{0}:presence-imported:hanoi"
+    member, guest = presence_score(Presence.MEMBER, NOW), presence_score(Presence.GUEST, NOW)
+    added = [command for command in commands if command[0] == "ZADD"]
+    # nothing was heard of 3
+    assert added == [("ZADD", key, member, visitor_member(1), guest, visitor_member(2))]
+    cut = [words for name, _, *words in commands if name == "ZREMRANGEBYSCORE"]
+    assert cut == [[presence_score(who, 0), presence_score(who, NOW - VISIT_MS - 1)] for who in Presence]
 
 
 def test_an_items_readers_come_and_go() -> None:
@@ -183,5 +182,5 @@ def test_no_command_is_longer_than_lua_can_unpack() -> None:
     commands = commands_of(batch_of(*([view(start + n) for n in range(500)] for start in range(0, 5000, 500))))
     assert max(map(len, commands)) < 2000
     added = [words for name, _, *words in commands if name == "ZADD"]
-    assert {word for words in added for word in words[::2]} == {NOW}
+    assert {word for words in added for word in words[::2]} == {presence_score(Presence.GUEST, NOW)}
     assert len({word for words in added for word in words[1::2]}) == 5000

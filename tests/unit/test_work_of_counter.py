@@ -45,17 +45,11 @@ class CountingRedis:
         # Commands that did not come packed would be words of their own, and far too many.
         assert len(words) <= keys + 3 + MAX_ENTRIES
         if keys == 1:
-            return self._answer(*msgspec.msgpack.decode(words[keys + 1]))
+            asked = msgspec.msgpack.decode(words[keys + 1])
+            self.commands += asked
+            return msgspec.msgpack.encode([[False] * (len(command) - 2) for command in asked])
         self.commands += msgspec.msgpack.decode(words[keys + 2])
         return MAX_ENTRIES
-
-    def _answer(self, scores: Sequence[Any], commands: Sequence[Sequence[Any]]) -> bytes:
-        """See read.lua."""
-        self.commands += [("ZMSCORE", name, *members) for names, members in scores for name in names]
-        self.commands += commands
-        nobody: list[int] = []
-        found = [nobody for names, _ in scores for _ in names]
-        return msgspec.msgpack.encode((found, [[False] * (len(command) - 2) for command in commands]))
 
 
 class CountingStore:
