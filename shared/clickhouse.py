@@ -155,8 +155,8 @@ class ClickHouse:
                 settings=dict(settings),
             )
         finally:
-            # The driver's context of an insert keeps its data and refers to itself: minutes of batches would stay, until
-            # the garbage collector looks at everything.
+            # The driver's context of an insert keeps its data and refers to itself: minutes of batches would stay,
+            # until the garbage collector looks at everything.
             values.clear()
 
     async def close(self) -> None:

@@ -25,6 +25,7 @@ _PLACE = (0.07, 0.17, 0.64, 0.66)
 """The same for all, so that what happened at one time stands below each other."""
 _LETTERS = 105
 """Of a phase's name, that go into the width of a chart."""
+_ROW_POINTS = 10
 _NOTHING = float("nan")
 _GOOD = {"200", "202", "204", "304"}
 
@@ -122,8 +123,15 @@ def _chart(run: Run, draw: Callable[[Axes], None]) -> str:
             axes.axvspan(at, other[0] - begin, color="0.5", alpha=0.08, linewidth=0)
         row = next((row for row, end in enumerate(rows) if end <= at), len(rows))
         rows[row:] = [at + (len(name) + 1) * took / _LETTERS, *rows[row + 1 :]]
-        place = {"xytext": (0, 1 + 10 * row), "textcoords": "offset points", "va": "bottom", "fontsize": 8}
-        axes.annotate(name, (at, 1), xycoords=("data", "axes fraction"), **place)
+        axes.annotate(
+            name,
+            (at, 1),
+            (0, 1 + _ROW_POINTS * row),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=8,
+        )
     for fault in run.faults:
         axes.axvline(fault.at - begin, color="tab:red", linewidth=0.7, linestyle=":")
     axes.set_xlim(0, took)

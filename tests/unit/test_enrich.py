@@ -83,11 +83,13 @@ class TestAKind:
             ({"agent": " \t"}, BOT, NAMELESS, Presence.BOT),
         ],
     )
-    def test_is_guest_member_or_bot_by_name(self, other: dict[str, Any], kind: int, bot: str, presence: str) -> None:
+    def test_is_guest_member_or_bot_by_name(
+        self, other: dict[str, Any], kind: int, bot: str, presence: Presence
+    ) -> None:
         state = State()
         (row,) = compute([view(**other)], state).rows
         assert (row.kind, row.bot) == (kind, bot)
-        assert state.seen[LIVE] == {1: Seen(NOW, Presence(presence))}
+        assert state.seen[LIVE] == {1: Seen(NOW, presence)}
 
     @pytest.mark.parametrize(
         ("agent", "name"),
