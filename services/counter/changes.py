@@ -1,7 +1,7 @@
 """What a batch changes in the read model, as ordinary Redis commands. Pure: the apply script executes them.
 
 Counts come from the stored rows alone, so that the read model can only say what ClickHouse says. Presence comes from
-the events.
+the events; its scores are text, for Lua would print each number anew.
 """
 
 from collections import Counter
@@ -82,7 +82,7 @@ def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Com
         here: list[Word] = []
         for visitor, now in state.seen[place].items():
             if now is not stood.get(visitor):
-                here += presence_score(now.presence, now.at), visitor_member(visitor)
+                here += str(presence_score(now.presence, now.at)), visitor_member(visitor)
         key = presence_key(shard, site, source)
         for part in parts(here):
             yield "ZADD", key, *part
@@ -102,7 +102,7 @@ def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:
             if at is None:
                 gone.append(visitor_member(visitor))
             else:
-                here += at, visitor_member(visitor)
+                here += str(at), visitor_member(visitor)
         for part in parts(gone):
             yield "ZREM", key, *part
         for part in parts(here):

@@ -17,7 +17,7 @@ from services.counter.enrich import UNKNOWN_SITE, Computed, Outcome, enrich, sor
 from services.counter.ensure import ensure_written
 from services.counter.expired import Expired
 from services.counter.left_out import left_out
-from services.counter.resent import RecentIds, find_stored, positions_among
+from services.counter.resent import RecentIds, find_stored, positions_among, resent
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
 from services.counter.write import columns, write_once
@@ -124,9 +124,10 @@ class BatchCounter:
             arrivals = sort_out(batch, self._sites, self._expired, outcome)
         async with self._redis_free:
             state = await read_state(self._redis, batch.shard, self._epoch, arrivals, before)
-        stored = positions_among(before.outcome.rows, arrivals) if before else {}
+        again = resent(arrivals)
+        stored = positions_among(before.outcome.rows, again) if before else {}
         stored |= self._recent.positions(arrivals)
-        stored |= await find_stored(self._store, batch.shard, arrivals)
+        stored |= await find_stored(self._store, batch.shard, again)
         await _breathe(before)
         enrich(batch, arrivals, state, stored, outcome)
         outcome.level_change = level_change(batch.shard, state.dead_level, outcome, batch.replayed, self._ceiling)

@@ -96,9 +96,14 @@ class RecentIds:
             del self._positions[key]
 
 
-def positions_among(rows: Iterable[Row], arrivals: Iterable[Arrival]) -> Positions:
-    """Where the resent events among the arrivals stand among rows that the store may not have yet."""
-    keys = {(arrival.event.site, arrival.event.id) for arrival in arrivals if _resent(arrival.event)}
+def resent(arrivals: Iterable[Arrival]) -> list[StreamEvent]:
+    """The events among the arrivals that may have been counted before."""
+    return [event for arrival in arrivals if (event := arrival.event).attempt and event.id]
+
+
+def positions_among(rows: Iterable[Row], resent: Iterable[StreamEvent]) -> Positions:
+    """Where these events stand among rows that the store may not have yet."""
+    keys = {(event.site, event.id) for event in resent}
     return {key: row.position for row in rows if (key := (row.site, row.id)) in keys} if keys else {}
 
 
@@ -115,9 +120,8 @@ async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:
     return EntryId.parse(applied) if applied else None
 
 
-async def find_stored(store: Queries, shard: int, arrivals: Sequence[Arrival]) -> Positions:
-    """Where the resent events among the arrivals stand in the store, if they are there: the earliest position."""
-    resent = [arrival.event for arrival in arrivals if _resent(arrival.event)]
+async def find_stored(store: Queries, shard: int, resent: Sequence[StreamEvent]) -> Positions:
+    """Where these events stand in the store, if they are there: the earliest position."""
     stored: Positions = {}
     for start in range(0, len(resent), _IDS_PER_QUERY):
         part = resent[start : start + _IDS_PER_QUERY]
@@ -135,7 +139,3 @@ async def find_stored(store: Queries, shard: int, arrivals: Sequence[Arrival]) -
             key, position = (str(site), event_id.bytes), Position(EntryId(int(ms), int(seq)), int(number))
             stored[key] = min(stored.get(key, position), position)
     return stored
-
-
-def _resent(event: StreamEvent) -> bool:
-    return bool(event.attempt and event.id)

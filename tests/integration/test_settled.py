@@ -5,7 +5,6 @@ from uuid import UUID
 
 import pytest
 
-from services.counter.enrich import Arrival
 from services.counter.resent import find_stored
 from services.counter.truth import ROLL_UPS, sql
 from shared import schema
@@ -13,8 +12,7 @@ from shared.clickhouse import ClickHouse, format_time
 from shared.clock import wall_clock_ms
 from shared.events import Source, StreamEvent
 from tests.integration.test_store import counted, expected, insert, page_views
-from tests.support.batches import position
-from tests.support.counting import HANOI, pageview
+from tests.support.counting import pageview
 
 DAY_MS = 24 * 3600 * 1000
 KEPT_DAYS = 14
@@ -42,8 +40,7 @@ async def test_what_may_come_again_is_known_and_no_other_live_event(migrated: Cl
     events = [accepted(days, source) for days in (KEPT_DAYS, GONE_DAYS) for source in Source]
     await store_rows(migrated, events)
     await migrated.command("OPTIMIZE TABLE events FINAL")
-    arrivals = [Arrival(position(1).entry, 0, event, HANOI) for event in events]
-    known = await find_stored(migrated, 0, arrivals)
+    known = await find_stored(migrated, 0, events)
     assert {event.id for event in events} - {event_id for _, event_id in known} == {accepted(GONE_DAYS, Source.LIVE).id}
 
 

@@ -163,7 +163,7 @@ def test_presence_says_as_what_a_visitor_was_seen_last(source: Source) -> None:
     member, guest = presence_score(Presence.MEMBER, NOW), presence_score(Presence.GUEST, NOW)
     added = [command for command in commands if command[0] == "ZADD"]
     # nothing was heard of 3
-    assert added == [("ZADD", key, member, visitor_member(1), guest, visitor_member(2))]
+    assert added == [("ZADD", key, str(member), visitor_member(1), str(guest), visitor_member(2))]
     cut = [words for name, _, *words in commands if name == "ZREMRANGEBYSCORE"]
     assert cut == [[presence_score(who, 0), presence_score(who, NOW - VISIT_MS - 1)] for who in Presence]
 
@@ -173,7 +173,7 @@ def test_an_items_readers_come_and_go() -> None:
     commands = list(reader_changes(0, outcome))
     assert commands[:3] == [
         ("ZREM", "{0}:readers:hanoi:/a", visitor_member(2)),
-        ("ZADD", "{0}:readers:hanoi:/a", NOW, visitor_member(1)),
+        ("ZADD", "{0}:readers:hanoi:/a", str(NOW), visitor_member(1)),
         ("ZREMRANGEBYSCORE", "{0}:readers:hanoi:/a", "-inf", f"({NOW + 5000 - ONLINE_MS}"),
     ]
 
@@ -182,5 +182,5 @@ def test_no_command_is_longer_than_lua_can_unpack() -> None:
     commands = commands_of(batch_of(*([view(start + n) for n in range(500)] for start in range(0, 5000, 500))))
     assert max(map(len, commands)) < 2000
     added = [words for name, _, *words in commands if name == "ZADD"]
-    assert {word for words in added for word in words[::2]} == {presence_score(Presence.GUEST, NOW)}
+    assert {word for words in added for word in words[::2]} == {str(presence_score(Presence.GUEST, NOW))}
     assert len({word for words in added for word in words[1::2]}) == 5000

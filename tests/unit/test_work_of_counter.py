@@ -23,11 +23,11 @@ from tests.support.batches import ACCEPTED
 EVENTS = 5_000
 CALLS = 34
 """Calls of functions, of Python or C, per event of a batch."""
-COMMANDS = 1.1
+COMMANDS = 1.05
 """Redis commands per event that the scripts run. A page with its reader takes four; events share pages and readers."""
-WORDS = 11
+WORDS = 7.5
 """Words of these commands per event."""
-BYTES = 180
+BYTES = 135
 """On the way to Redis per event."""
 
 
