@@ -1,6 +1,8 @@
 """What the counter relies on in the store, the same in chDB and over HTTP."""
 
+import gc
 import uuid
+import weakref
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from io import StringIO
@@ -286,3 +288,20 @@ async def test_a_killed_server_is_retried_with_the_same_token(tmp_path: Path) ->
             assert await counted(store) == expected(40)
         finally:
             await store.close()
+
+
+class Values(list[Any]):
+    """A column that can be referred to weakly."""
+
+
+async def test_an_insert_leaves_nothing_to_the_garbage_collector(migrated: ClickHouse) -> None:
+    columns = {name: Values(values) for name, values in page_views(3).items()}
+    gone = [weakref.ref(values) for values in columns.values()]
+    gc.disable()
+    try:
+        await insert(migrated, columns, "once")
+        del columns
+        await migrated.query("SELECT 1")  # in the same thread, which has forgotten the insert by then
+        assert not any(values() for values in gone)
+    finally:
+        gc.enable()

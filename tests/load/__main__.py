@@ -1,7 +1,7 @@
 """Find out what an installation of truycap carries, and what happens beyond that.
 
-    make load                                  a truycap of its own on this machine, about 15 minutes
-    make load ARGS="--hold 2 --faults counter redis ingest"
+    make load                                  a truycap of its own on this machine, some 22 minutes
+    make load ARGS="--hold 2 --settle 0 --faults counter redis ingest"
     docker compose --profile load up           the same against the services of docker-compose.yml
 
 More and more readers come until it is too much; then 70 % of that is held, a day of a real log goes by, and ten times
@@ -27,8 +27,9 @@ from contextlib import ExitStack  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from random import Random  # noqa: E402
-from typing import TYPE_CHECKING  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
+import gevent  # noqa: E402
 import psutil  # noqa: E402
 from locust.env import Environment  # noqa: E402
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.ingest and options.faults:
         parser.error("--faults is for a truycap of the load's own. By hand: docker compose kill counter")
     for number in (signal.SIGINT, signal.SIGTERM):  # also where it was started in the background, or by Docker
-        signal.signal(number, signal.default_int_handler)
+        gevent.signal_handler(number, _interrupt, gevent.getcurrent())
     with ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="truycap-load-")))
@@ -96,7 +97,8 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     try:
         course.ramp(options.users)
         if options.hold:
-            held = course.hold(options.hold, [partial(own.kill, name) for name in options.faults] if own else [])
+            kills = [partial(own.kill, name) for name in options.faults] if own else []
+            held = course.hold(options.hold, options.settle, kills)
         if options.day:
             course.day(options.day)
         if options.spike:
@@ -116,6 +118,11 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     return int(not all(check.holds for check in checks))
 
 
+def _interrupt(here: Any) -> None:
+    """Ctrl-C goes to who leads the load: else it would be that of any reader who is just about."""
+    gevent.get_hub().loop.run_callback(here.throw, KeyboardInterrupt)
+
+
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -123,6 +130,13 @@ def _options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--report", type=Path, default=Path("load-report"), metavar="FOLDER", help="where it goes (%(default)s)")
     add("--hold", type=float, default=10.0, metavar="MINUTES", help="how long 70 %% of the saturation is held (10)")
+    add(
+        "--settle",
+        type=float,
+        default=5.5,
+        metavar="MINUTES",
+        help="of the same before that, which are no part of it (5.5)",
+    )
     add("--day", type=float, default=1.0, metavar="MINUTES", help="how long a day of the log takes, 0 for none (1)")
     add("--no-spike", dest="spike", action="store_false", help="without the spike")
     add("--users", type=int, default=20_000, metavar="N", help="readers at most in the ramp (%(default)s)")

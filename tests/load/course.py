@@ -9,7 +9,7 @@ import gevent
 from tests.load.portal import hours
 from tests.load.record import Fault, Phase, Run
 from tests.load.tally import between
-from tests.load.verdict import PARTS, Step, best, saturated, step
+from tests.load.verdict import PARTS, SETTLING, Step, best, saturated, step
 
 _FIRST_USERS = 300
 _GROWTH = 1.5
@@ -48,10 +48,15 @@ class Course:
                 break
             users = round(users * _GROWTH)
 
-    def hold(self, minutes: float, faults: Sequence[Callable[[], None]]) -> Step:
-        """A share of the saturation; the faults spread over that time."""
+    def hold(self, minutes: float, settle: float, faults: Sequence[Callable[[], None]]) -> Step:
+        """A share of the saturation for so many minutes; the faults spread over that time.
+
+        settle: minutes before, of the same.
+        """
         users = self._users(HOLD_SHARE)
         self._phase("leaving", users, _LEAVE_SECONDS)  # a visit that has begun goes on for a while
+        if settle:
+            self._phase(SETTLING, users, settle * 60)
         ends = [gevent.spawn_later(minutes * 60 * (n + 1) / (len(faults) + 1), do) for n, do in enumerate(faults)]
         began = self._phase("hold", users, minutes * 60)
         gevent.joinall(ends)

@@ -15,6 +15,9 @@ HOST = "load-test.invalid"
 """Where the pages of the load stand. No such host can be (RFC 2606)."""
 READ_SECONDS = 2.0
 """The mean time between a visitor's page views: a thirtieth of what it is."""
+PUBLIC = 20_000
+"""Readers that there are. They come back, as a portal's do: were all new, those of the last half an hour, whom Redis
+knows, would become more for half an hour."""
 _HOUR_SECONDS = 3600
 _DAY_HOURS = 24
 
@@ -49,15 +52,17 @@ def hours() -> tuple[float, ...]:
 
 
 def someone(chance: Random, *, bot: bool = False) -> Who:
-    """A new visitor."""
-    address = ".".join(str(chance.randrange(256)) for _ in range(3))
-    agent = chance.choice(views(bots=bot)).agent
+    """One of the public, or one of as many bots: the same one looks the same whenever they come."""
+    number = chance.randrange(PUBLIC)
+    they = Random(number + PUBLIC * bot)
+    address = ".".join(str(they.randrange(256)) for _ in range(3))
+    agent = they.choice(views(bots=bot)).agent
     headers = (
         f"User-Agent: {agent}\r\nX-Forwarded-For: 10.{address}\r\nOrigin: https://{HOST}\r\nReferer: https://{HOST}/\r\n"
         "Content-Type: text/plain;charset=UTF-8\r\nAccept: */*\r\nAccept-Language: vi-VN,vi;q=0.9,en;q=0.7\r\n"
         "Accept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\n"
     )
-    return Who(f"{chance.getrandbits(64):016x}", headers)
+    return Who(f"{they.getrandbits(64):016x}", headers)
 
 
 def page_view(chance: Random, site: str, who: Who, view: PageView) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from tests.load import charts, verdict
-from tests.load.portal import READ_SECONDS, hours
+from tests.load.portal import PUBLIC, READ_SECONDS, hours
 from tests.load.record import Fault, Run
 from tests.load.verdict import Check, Step
 
@@ -42,6 +42,7 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "peak_hour": max(hours()),
         "memory": _memory(run),
         "read_seconds": READ_SECONDS,
+        "public": PUBLIC,
         "late_ms": verdict.LATE_MS,
         "shed_share": verdict.SHED_SHARE,
         "lag_seconds": verdict.LAG_SECONDS,

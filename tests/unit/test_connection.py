@@ -1,5 +1,7 @@
 """Connections of HTTP/1.1: what comes in bytes, which requests they are, what goes out."""
 
+import gc
+import weakref
 from urllib.parse import quote
 
 import pytest
@@ -232,3 +234,16 @@ def test_since_when_something_is_waited_for(client: Client) -> None:
     assert (connection.partial, connection.due_since) == (False, None)
     client.requests[0].answer(200)
     assert (connection.partial, connection.due_since) == (False, 102.0)
+
+
+def test_a_lost_connection_leaves_nothing_to_the_garbage_collector(client: Client) -> None:
+    client.send(post("{}"))
+    client.requests.pop().answer(202, b"", b"")
+    gone = weakref.ref(client.connection)
+    client.connection.connection_lost(None)
+    gc.disable()
+    try:
+        del client.connection
+        assert gone() is None
+    finally:
+        gc.enable()

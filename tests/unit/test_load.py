@@ -10,7 +10,19 @@ from tests.load.portal import hours, page_view, someone, views
 from tests.load.record import Fault, Phase, Run, Sample
 from tests.load.tally import CUT_OFF, EVENTS, Second, percentile, rounded
 from tests.load.target import Target, TargetError
-from tests.load.verdict import Step, best, bottleneck, calm_again, checks, cores, needs, outages, saturated, step
+from tests.load.verdict import (
+    SETTLING,
+    Step,
+    best,
+    bottleneck,
+    calm_again,
+    checks,
+    cores,
+    needs,
+    outages,
+    saturated,
+    step,
+)
 
 BEGIN = 1_000.0
 
@@ -24,9 +36,10 @@ def delivered(**states: float) -> dict[str, float]:
     return {"accepted": 0.0, "counted": 0.0, "rejected": 0.0, "dead_lettered": 0.0, "waiting": 0.0} | states
 
 
-def held(memory: float = 100.0, status: str = "202") -> Run:
-    """Ten minutes held, in which the counter grew to so many MB."""
-    run = Run("a machine", 2, 10, phases=[Phase("hold", 10, BEGIN, BEGIN + 600)])
+def held(memory: float = 100.0, status: str = "202", settled: float = 330.0) -> Run:
+    """Ten minutes held, in which the counter grew to so many MB, after so many seconds of the same."""
+    phases = [Phase(SETTLING, 10, BEGIN - settled, BEGIN), Phase("hold", 10, BEGIN, BEGIN + 600)]
+    run = Run("a machine", 2, 10, phases=phases)
     run.before, run.after = delivered(), delivered(accepted=600, counted=600)
     run.acknowledged, run.views, run.shown = 600, 600, 600
     for second in range(600):
@@ -55,6 +68,10 @@ def test_a_run_in_which_all_is_well() -> None:
 def test_what_may_not_be_while_the_load_is_held(run: Run, what: str) -> None:
     (found,) = failed(run)
     assert what in found
+
+
+def test_memory_that_had_no_time_to_fill_is_not_judged() -> None:
+    assert failed(held(memory=106.0, settled=60.0)) == []
 
 
 def test_a_deliberate_fault_is_no_error_of_the_hold() -> None:
