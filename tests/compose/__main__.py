@@ -4,8 +4,9 @@
 
 It counts, rates, watches live and asks for statistics; tries the gateway with TLS; kills each container's process with
 SIGKILL under a light load and wants the totals exact after each; upgrades under load; takes everything down and up
-again; and adds `--profile ops`. It runs as a project of its own, on ports (18000 and others) and a network of its own,
-beside whatever else runs; at the end nothing of it is left. It takes three minutes, and the engine to itself.
+again; runs a short `--profile load`; and adds `--profile ops`. It runs as a project of its own, on ports (18000 and
+others) and a network of its own, beside whatever else runs; at the end nothing of it is left. It takes four minutes,
+and the engine to itself.
 
 The engine is taken as it is: that it has the images which docker-compose.yml and deploy/Dockerfile name, or can pull
 them, and that pip works in a build, is up to whoever starts this. Where those images are stand-ins (for a machine
@@ -21,6 +22,7 @@ from tempfile import TemporaryDirectory
 from tests.compose.client import numbers
 from tests.compose.hardened import check_hardened, check_secrets
 from tests.compose.kills import check_kills
+from tests.compose.loaded import check_load
 from tests.compose.ops import check_ops
 from tests.compose.project import Project
 from tests.compose.said import SmokeError, say, wait_for
@@ -66,6 +68,7 @@ def run(project: Project) -> None:
     project.compose("up", "--detach", "--wait")
     wait_for(f"the same numbers after down and up: {before}", numbers, before, 10)
     check_verify(project)
+    check_load(project)
     check_ops(project)
     check_secrets(project)
 

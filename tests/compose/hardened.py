@@ -7,7 +7,7 @@ from tests.compose.project import PASSWORDS, Project
 from tests.compose.said import expect
 
 MEMORY = 2 * 1024**3
-_PASSING = {"migrate", "truycap"}
+_PASSING = {"migrate", "truycap", "load"}
 """What runs for a moment, before the others or when it is asked to."""
 _ALL = ("--profile", "*")
 
