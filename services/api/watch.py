@@ -1,4 +1,4 @@
-"""What people on call watch, read from Redis every few seconds into metrics: the delivery identity, backlog, memory.
+"""What people on call watch, read from Redis every second into metrics: the delivery identity, backlog, memory.
 
 Not by the counter, for it is when no counter runs that somebody must see what waits.
 """
@@ -14,7 +14,7 @@ from shared.delivery import Delivery, glance_at_delivery
 from shared.errors import described
 from shared.streams import EntryId, dead_key, events_key
 
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 1.0
 
 logger = log.get(__name__)
 

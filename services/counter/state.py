@@ -58,7 +58,7 @@ async def read_state(
         seen, earliest = state.seen.setdefault(place, {}), _earliest(place, before)
         for visitor, score in zip(part, scores, strict=True):
             if score:
-                presence, at = presence_of(int(score))
+                presence, at = presence_of(int(float(score)))  # some versions of Redis print 3e+13
                 if at >= earliest:
                     seen[visitor] = Seen(at, presence)
     for some, now in zip(about_votes, answers[len(about) :], strict=True):

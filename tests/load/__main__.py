@@ -18,12 +18,13 @@ import argparse  # noqa: E402
 import gc  # noqa: E402
 import logging  # noqa: E402
 import platform  # noqa: E402
+import resource  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
-from contextlib import ExitStack  # noqa: E402
+from contextlib import ExitStack, suppress  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from random import Random  # noqa: E402
@@ -39,7 +40,7 @@ from tests.load.record import Run  # noqa: E402
 from tests.load.samples import Looker  # noqa: E402
 from tests.load.tally import Tally  # noqa: E402
 from tests.load.target import Target, TargetError  # noqa: E402
-from tests.load.users import Bot, Reader, Visitor, Watcher  # noqa: E402
+from tests.load.users import Bot, Reader, Visitor, Watcher, send_again  # noqa: E402
 from tests.load.verdict import Step  # noqa: E402
 
 if TYPE_CHECKING:
@@ -51,12 +52,10 @@ _OBJECTS = 50_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = _options()
-    options = parser.parse_args(arguments)
-    if options.ingest and options.faults:
-        parser.error("--faults is for a truycap of the load's own. By hand: docker compose kill counter")
+    options = _options(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where it was started in the background, or by Docker
         gevent.signal_handler(number, _interrupt, gevent.getcurrent())
+    _allow_connections(2 * options.users + options.streams)
     with ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="truycap-load-")))
@@ -68,20 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 own = stack.enter_context(OwnTruycap(folder, options.workers, options.streams))
                 target = own.target
             target.check()
-        except (TargetError, RuntimeError, OSError) as error:
+            return _run(options, target, own)
+        except (TargetError, RuntimeError, AssertionError, OSError) as error:
             print(f"load: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             return 130
-        return _run(options, target, own)
 
 
 def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") -> int:
-    tally, run = Tally(), Run(_machine(), psutil.cpu_count() or 1, options.streams)
+    tally, run = Tally(), Run(_machine(), psutil.cpu_count() or 1, options.streams, options.workers)
+    run.expected = bool(options.faults or options.expect_faults)
     Visitor.target, Visitor.tally, Visitor.seeds = target, tally, Random(options.seed)
     Watcher.fixed_count = options.streams
     environment = Environment(user_classes=[Reader, Bot, *([Watcher] if options.streams else [])])
     environment.stop_timeout = _STOP_SECONDS
+    environment.events.user_error.add_listener(  # type: ignore[no-untyped-call]
+        lambda exception, **_: tally.errors.append(repr(exception))
+    )
     logging.getLogger("locust").setLevel(logging.CRITICAL)  # it finds that many users at once too many
     gc.freeze()
     gc.set_threshold(_OBJECTS)
@@ -90,9 +93,33 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     run.seconds, run.samples = tally.seconds, looker.samples
     course = Course(runner, run, _say)
     if own:
-        own.said = course.note
+        own.told = course.note
         _say("process ids, to kill one by hand: " + ", ".join(f"{name} {pid}" for name, pid in own.pids.items()))
-    before, shown = looker.next(), target.page_views()
+    try:
+        run.before, shown = looker.next().delivery, target.page_views()
+        held = _lead(options, course, run, own)
+        course.end(partial(send_again, target, tally))
+        with suppress(TargetError, OSError, ValueError, KeyError):  # what is not known fails its check
+            after = looker.next()
+            run.after, run.difference, run.shown = after.delivery, after.difference, target.page_views() - shown
+    finally:
+        looker.stop()
+    run.acknowledged, run.views, run.unsure, run.pixels = (
+        tally.acknowledged,
+        tally.views,
+        len(tally.unsure),
+        tally.pixels,
+    )
+    run.updates, run.errors = tally.updates, tally.errors
+    checks = report.write(options.report, run, course.steps, held)
+    for check in checks:
+        _say(f"{'yes' if check.holds else 'NO '}  {check.what}: {check.found}")
+    _say(f"the report: {options.report / 'report.html'}")
+    return int(not all(check.holds for check in checks))
+
+
+def _lead(options: argparse.Namespace, course: Course, run: Run, own: "OwnTruycap | None") -> Step | None:
+    """Through the phases that were asked for. The step that was held, where one was."""
     held: Step | None = None
     try:
         course.ramp(options.users)
@@ -104,18 +131,17 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
         if options.spike:
             course.spike()
     except KeyboardInterrupt:
+        run.stopped = True
         _say("stopped: the report says what there is")
-    course.end()
-    after = looker.next()
-    looker.stop()
-    run.acknowledged, run.views, run.unsure, run.updates = tally.acknowledged, tally.views, tally.unsure, tally.updates
-    run.before, run.after, run.difference = before.delivery, after.delivery, after.difference
-    run.shown = target.page_views() - shown
-    checks = report.write(options.report, run, course.steps, held)
-    for check in checks:
-        _say(f"{'yes' if check.holds else 'NO '}  {check.what}: {check.found}")
-    _say(f"the report: {options.report / 'report.html'}")
-    return int(not all(check.holds for check in checks))
+    return held
+
+
+def _allow_connections(most: int) -> None:
+    """Let this process have so many open, as far as it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and most + 100 > hard:
+        _say(f"this process may have {hard:,} connections, and {most:,} may be needed: see `ulimit -Hn`")
 
 
 def _interrupt(here: Any) -> None:
@@ -123,24 +149,18 @@ def _interrupt(here: Any) -> None:
     gevent.get_hub().loop.run_callback(here.throw, KeyboardInterrupt)
 
 
-def _options() -> argparse.ArgumentParser:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--report", type=Path, default=Path("load-report"), metavar="FOLDER", help="where it goes (%(default)s)")
-    add("--hold", type=float, default=10.0, metavar="MINUTES", help="how long 70 %% of the saturation is held (10)")
-    add(
-        "--settle",
-        type=float,
-        default=5.5,
-        metavar="MINUTES",
-        help="of the same before that, which are no part of it (5.5)",
-    )
-    add("--day", type=float, default=1.0, metavar="MINUTES", help="how long a day of the log takes, 0 for none (1)")
+    add("--hold", type=_amount, default=10.0, metavar="MINUTES", help="how long 70 %% of the saturation is held (10)")
+    add("--settle", type=_amount, default=5.5, metavar="MINUTES", help="of the same before, not judged (5.5)")
+    add("--day", type=_amount, default=1.0, metavar="MINUTES", help="how long a day of the log takes, 0 for none (1)")
     add("--no-spike", dest="spike", action="store_false", help="without the spike")
-    add("--users", type=int, default=20_000, metavar="N", help="readers at most in the ramp (%(default)s)")
-    add("--streams", type=int, default=200, metavar="N", help="pages that are left open, with live numbers (200)")
+    add("--users", type=_number, default=20_000, metavar="N", help="readers at most in the ramp (%(default)s)")
+    add("--streams", type=_count, default=200, metavar="N", help="pages that are left open, with live numbers (200)")
     add("--seed", default="truycap", help="of all chance")
     add(
         "--faults",
@@ -149,12 +169,41 @@ def _options() -> argparse.ArgumentParser:
         choices=["counter", "redis", "ingest", "api"],
         help="whom to kill (SIGKILL) while the load is held, in this order (a truycap of its own only)",
     )
-    add("--workers", type=int, default=1, help="ingest's processes (a truycap of its own only)")
+    add("--expect-faults", action="store_true", help="you will kill services by hand: what fails meanwhile is no error")
+    add("--workers", type=_number, default=1, help="ingest's processes")
     add("--ingest", metavar="URL", help="of services that run already; with --counter, --api and --site")
     add("--counter", metavar="URL", default="http://counter:8002")
     add("--api", metavar="URL", default="http://api:8003")
     add("--site", default="load-test", help="a site that nobody else uses (%(default)s)")
-    return parser
+    options = parser.parse_args(arguments)
+    if options.ingest and options.faults:
+        parser.error(
+            "--faults is for a truycap of the load's own. By hand: --expect-faults, docker compose kill counter"
+        )
+    if options.faults and not options.hold:
+        parser.error("--faults kill while the load is held: give --hold some minutes")
+    return options
+
+
+def _amount(text: str) -> float:
+    if not 0 <= (value := float(text)) < float("inf"):
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise ValueError
+    return value
+
+
+def _number(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
+
+
+_amount.__name__, _count.__name__, _number.__name__ = "amount, 0 or more,", "number, 0 or more,", "number, 1 or more,"
 
 
 def _machine() -> str:

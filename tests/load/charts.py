@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from tests.load.record import Run, Sample
-from tests.load.tally import COUNTS, CUT_OFF, EVENTS, percentile
+from tests.load.tally import COUNTS, EVENTS, GOOD, REFUSED, percentile
 from tests.load.verdict import PARTS, cores
 
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "truycap", "font.size": 9, "axes.grid": True})
@@ -27,7 +27,6 @@ _LETTERS = 105
 """Of a phase's name, that go into the width of a chart."""
 _ROW_POINTS = 10
 _NOTHING = float("nan")
-_GOOD = {"200", "202", "204", "304"}
 
 
 def answers(run: Run) -> str:
@@ -37,9 +36,9 @@ def answers(run: Run) -> str:
         times = _times(run)
         for name, wanted in {
             "events acknowledged (202)": lambda name, status: name == EVENTS and status == "202",
-            "widgets and pixels answered": lambda name, status: name != EVENTS and status in _GOOD,
-            "refused (503, 429)": lambda _, status: status in {"503", "429"},
-            "no answer": lambda _, status: status == CUT_OFF,
+            "widgets and pixels answered": lambda name, status: name != EVENTS and status in GOOD,
+            "refused (503, 429)": lambda _, status: status in REFUSED,
+            "failed, or no answer": lambda _, status: status not in GOOD | REFUSED,
         }.items():
             line = [_number(run, at, wanted) for at in times]
             if any(line) or name == "refused (503, 429)":
@@ -70,10 +69,11 @@ def lag(run: Run) -> str:
     """How long the oldest event that is not counted yet has waited."""
 
     def draw(axes: Axes) -> None:
-        axes.plot(*_line(run, lambda sample: sample.oldest), label="the oldest event waits, s", linewidth=1)
+        axes.plot(*_line(run, lambda sample: _known(sample.oldest)), label="the oldest event waits, s", linewidth=1)
         axes.set_ylabel("s")
         entries = axes.twinx()
-        entries.plot(*_line(run, lambda sample: sample.waiting), label="entries waiting", linewidth=0.7, color="gray")
+        times, line = _line(run, lambda sample: _known(sample.waiting))
+        entries.plot(times, line, label="entries waiting", linewidth=0.7, color="gray")
         entries.grid(visible=False)
         entries.set_ylabel("entries")
 
@@ -166,6 +166,10 @@ def _number(run: Run, at: int, wanted: Callable[[str, str], bool]) -> int:
 def _line(run: Run, value: Callable[[Sample], float]) -> tuple[list[float], Sequence[float]]:
     begin = run.phases[0].begin
     return [sample.at - begin for sample in run.samples], [value(sample) for sample in run.samples]
+
+
+def _known(value: float | None) -> float:
+    return _NOTHING if value is None else value
 
 
 def _mega(value: float) -> float:

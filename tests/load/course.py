@@ -1,29 +1,33 @@
 """The course of a run: more and more users until it is too much, then what was asked for at a share of that."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
 
+from tests.load.checks import SETTLING
 from tests.load.portal import hours
 from tests.load.record import Fault, Phase, Run
 from tests.load.tally import between
-from tests.load.verdict import PARTS, SETTLING, Step, best, saturated, step
+from tests.load.target import TargetError
+from tests.load.verdict import PARTS, Step, best, saturation, step
 
 _FIRST_USERS = 300
 _GROWTH = 1.5
 _STEP_SECONDS = 15.0
 _SETTLE_SECONDS = 5.0
-_MOST_STEPS = 12
 HOLD_SHARE = 0.7
-_BASE_SHARE = 0.2
+_BASE_SHARE = 0.12
+"""Ten times that is beyond saturation, and not so far that the load has no room to send it."""
 SPIKE = 10
 SPIKE_SECONDS = 30.0
 _CALM_SECONDS = 75.0
 _LEAVE_SECONDS = 30.0
 _PER_SECOND = 500
-"""Users that begin, at most, in a second."""
+"""Users that begin, at most, in a second; in a spike they all come at once."""
+_SPAWN_SECONDS = 60.0
 _LAST_SECONDS = 120.0
 
 
@@ -37,16 +41,18 @@ class Course:
         self._say = say
 
     def ramp(self, most_users: int) -> None:
-        """Until it is too much, or there are so many users."""
-        users = _FIRST_USERS
-        for _ in range(_MOST_STEPS):
-            users = min(users, most_users)
+        """Until it is too much, or there are so many users. TargetError where nothing at all is acknowledged."""
+        users = 0
+        while not self._run.ramp:
+            users = min(round(users * _GROWTH) or _FIRST_USERS, most_users)
             began = self._phase("ramp", users, _STEP_SECONDS)
             self.steps.append(self._measured(users, began + _SETTLE_SECONDS))
             self._say(told(self.steps[-1]))
-            if saturated(self.steps) or users == most_users:
-                break
-            users = round(users * _GROWTH)
+            self._run.ramp = saturation(self.steps) or (
+                f"it had all of its readers ({users:,})" * (users == most_users)
+            )
+        if not self.steps[0].rate:
+            raise TargetError("No event is acknowledged. Look at ingest's log.")
 
     def hold(self, minutes: float, settle: float, faults: Sequence[Callable[[], None]]) -> Step:
         """A share of the saturation for so many minutes; the faults spread over that time.
@@ -74,55 +80,67 @@ class Course:
         """Usual traffic, then ten times as much, then the usual again."""
         usual = self._users(_BASE_SHARE)
         self._phase("before the spike", usual, 20.0)
+        base = self._measured(usual, self._run.phases[-1].begin + _SETTLE_SECONDS)
         began = self._phase("spike", usual * SPIKE, SPIKE_SECONDS)
-        self._say(f"spike: {told(self._measured(usual * SPIKE, began))}")
+        found = self._measured(usual * SPIKE, began)
+        self._run.spike = [base.rate, found.rate]
+        self._say(f"spike: {told(found)}")
         self._phase("after the spike", usual, _CALM_SECONDS)
 
-    def end(self) -> None:
-        """Everybody leaves, and what waits is counted."""
-        self._begin("end", 0)
-        self._runner.quit()
-        ends = time.monotonic() + _LAST_SECONDS
-        while time.monotonic() < ends:
-            last = self._run.samples[-1]
-            if not last.waiting and not last.silent and last.at > self._run.phases[-1].begin + 3:
-                break
-            gevent.sleep(0.5)
-        self._run.phases[-1].end = time.time()
+    def end(self, send_again: Callable[[], None]) -> None:
+        """Everybody leaves, what got no answer is sent again, and what waits is counted."""
+        end = Phase("end", 0, time.time())
+        self._run.phases.append(end)
+        try:
+            self._runner.quit()
+            send_again()
+            left = time.time()
+            while time.time() < left + _LAST_SECONDS:
+                last = self._run.samples[-1]
+                if last.waiting == 0 and not last.silent and last.read_at > left:
+                    break
+                gevent.sleep(0.5)
+        finally:
+            end.end = time.time()
 
-    def note(self, what: str) -> None:
-        """Write down what befell a service."""
-        self._run.faults.append(Fault(time.time(), what))
+    def note(self, what: str, loss: bool) -> None:
+        """Write down what befell a service. loss: it is away from now on."""
+        self._run.faults.append(Fault(time.time(), what, loss))
         self._say(what)
 
     def _users(self, share: float) -> int:
         """How many users ask for this share of the saturation: more than it is asked for makes each of them wait."""
         first = self.steps[0]
-        return max(1, round(share * best(self.steps).rate / (first.rate / first.users)))
+        top = best(self.steps) or first
+        return max(1, round(share * top.rate / (first.rate / first.users)))
 
     def _phase(self, name: str, users: int, seconds: float) -> float:
-        began = self._begin(name, users)
-        gevent.sleep(seconds)
-        self._run.phases[-1].end = time.time()
-        return began
-
-    def _begin(self, name: str, users: int) -> float:
+        """So many users for so many seconds. When the last of those that are more had begun (Unix time)."""
         phase = Phase(name, users, time.time())
         self._run.phases.append(phase)
-        if users:
-            self._runner.start(users + self._run.streams, spawn_rate=_PER_SECOND)
-        return phase.begin
+        everybody = users + self._run.streams
+        try:
+            self._runner.start(everybody, spawn_rate=everybody if name == "spike" else _PER_SECOND)
+            there = time.time() + _SPAWN_SECONDS
+            while self._runner.user_count < everybody and time.time() < there:
+                gevent.sleep(0.05)
+            began = time.time()
+            gevent.sleep(seconds)
+        finally:
+            phase.end = time.time()
+        return began
 
     def _measured(self, users: int, since: float) -> Step:
-        now = time.time()
-        return step(users, between(self._run.seconds, since, now), self._run.within(since, now), now - since)
+        """What whole seconds since then were."""
+        begin, end = math.ceil(since), math.floor(time.time())
+        return step(users, between(self._run.seconds, begin, end), self._run.within(begin, end), max(1, end - begin))
 
 
 def told(step: Step) -> str:
     """A step in a line."""
     cpu = ", ".join(f"{name} {step.cpu.get(name, 0.0):.2f}" for name in PARTS)
     return (
-        f"{step.users:,} users: {step.rate:,.0f} events/s, p50 {step.p50:.0f} ms, p95 {step.p95:.0f} ms, "
-        f"p99 {step.p99:.0f} ms, shed {step.shed:.1%}, no answer {step.lost:.1%}, "
+        f"{step.users:,} readers: {step.rate:,.0f} events/s, p50 {step.p50:.0f} ms, p95 {step.p95:.0f} ms, "
+        f"p99 {step.p99:.0f} ms, reads p95 {step.reads:.0f} ms, refused {step.shed:.1%}, failed {step.lost:.1%}, "
         f"oldest waits {step.oldest:.1f} s; cores: {cpu}"
     )

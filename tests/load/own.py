@@ -24,7 +24,10 @@ _LOOK_SECONDS = 0.2
 
 
 class OwnTruycap:
-    """Runs as a context manager. streams: live streams that the api has room for; said: told who ended or is back."""
+    """Runs as a context manager; AssertionError or RuntimeError where one of them does not start.
+
+    workers: ingest's processes; streams: live streams that the api has room for.
+    """
 
     def __init__(self, folder: Path, workers: int, streams: int) -> None:
         self._redis = RedisServer(folder / "redis")
@@ -33,16 +36,25 @@ class OwnTruycap:
         self._streams = streams
         self._services: dict[str, Service] = {}
         self._guards: list[gevent.Greenlet] = []
-        self.said: Callable[[str], None] = lambda _: None
+        self.told: Callable[[str, bool], None] = lambda _what, _loss: None
+        """What befell a service, and whether it is away from then on."""
 
     def __enter__(self) -> Self:
+        try:
+            return self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _start(self) -> Self:
         self._redis.start()
         dsn = f"chdb://{self._folder}/store"
         room = {"TRUYCAP_LIVE_STREAMS": str(self._streams + 100)}
         stack = Stack(self._folder, self._redis, dsn, sites=configured([SITE], HOST), **room).migrate()
         more = ("--workers", str(self._workers)) if self._workers > 1 else ()
         for name, options in {"counter": (), "ingest": more, "api": ()}.items():
-            self._services[name] = stack.service(name, *options).start()
+            self._services[name] = stack.service(name, *options)
+            self._services[name].start()
         self._guards = [gevent.spawn(self._guard, name) for name in (*self._services, "redis")]
         return self
 
@@ -66,7 +78,7 @@ class OwnTruycap:
 
     def kill(self, name: str) -> None:
         """SIGKILL, of a worker's parent with its workers."""
-        self.said(f"{name} is killed (SIGKILL)")
+        self.told(f"{name} is killed (SIGKILL)", True)
         if name == "redis":
             self._redis.kill()
         else:
@@ -77,7 +89,7 @@ class OwnTruycap:
             gevent.sleep(_LOOK_SECONDS)
             if (self._redis if name == "redis" else self._services[name]).runs:
                 continue
-            self.said(f"{name} has ended")
+            self.told(f"{name} has ended", True)
             gevent.sleep(_DOWN_SECONDS)
             if name == "redis":
                 self._redis.kill()
@@ -85,7 +97,7 @@ class OwnTruycap:
             else:
                 self._services[name].launch()
                 self._until_ready(name)
-            self.said(f"{name} is back")
+            self.told(f"{name} is back", False)
 
     def _until_ready(self, name: str) -> None:
         for _ in range(300):

@@ -4,15 +4,14 @@ from msgspec import Struct
 
 from tests.load.tally import Second
 
-STATES = ("accepted", "counted", "rejected", "dead_lettered", "waiting")
-
 
 class Sample(Struct):
     """A look at everything. at: Unix time; cpu: seconds of processor time so far; memory: bytes; by service, `load` is
     this program, `machine` all that the machine's processors did; silent: services that did not answer.
 
-    waiting: entries on the stream; oldest: seconds that the oldest of them has waited; delivery: events by state, as
-    Redis has them; difference: what the delivery identity is off by.
+    waiting: entries on the stream; oldest: seconds that the oldest of them has waited; None where Redis was not read
+    of late. delivery: events by state, as Redis had them at `read_at` (Unix time); difference: what the delivery
+    identity is off by.
     """
 
     at: float
@@ -20,8 +19,9 @@ class Sample(Struct):
     cpu: dict[str, float] = {}
     memory: dict[str, float] = {}
     silent: list[str] = []
-    waiting: float = 0.0
-    oldest: float = 0.0
+    waiting: float | None = None
+    oldest: float | None = None
+    read_at: float = 0.0
     delivery: dict[str, float] = {}
     difference: float = 0.0
 
@@ -36,19 +36,29 @@ class Phase(Struct):
 
 
 class Fault(Struct):
-    """What was done to a service, or befell it."""
+    """What was done to a service, or befell it. loss: from then on something was away, until it had recovered."""
 
     at: float
     what: str
+    loss: bool = False
 
 
 class Run(Struct):
-    """A whole run. seconds: by Unix time; acknowledged, views, unsure, updates: see Tally; shown: page views that the
-    site's counter went up by."""
+    """A whole run.
+
+    workers: ingest's processes; expected: services are killed on purpose; ramp: why it ended; spike: events a second
+    before it and in it; stopped: before it was over; seconds: by Unix time; acknowledged, views, unsure, pixels,
+    updates, errors: see Tally; shown: page views that the site's counter went up by.
+    """
 
     machine: str
     cores: int
     streams: int
+    workers: int = 1
+    expected: bool = False
+    ramp: str = ""
+    spike: list[float] = []
+    stopped: bool = False
     phases: list[Phase] = []
     faults: list[Fault] = []
     seconds: dict[int, Second] = {}
@@ -56,7 +66,9 @@ class Run(Struct):
     acknowledged: int = 0
     views: int = 0
     unsure: int = 0
+    pixels: int = 0
     updates: int = 0
+    errors: list[str] = []
     shown: int = 0
     before: dict[str, float] = {}
     after: dict[str, float] = {}

@@ -10,9 +10,10 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from tests.load import charts, verdict
+from tests.load.checks import Check, calm_again, checks, outages
 from tests.load.portal import PUBLIC, READ_SECONDS, hours
 from tests.load.record import Fault, Run
-from tests.load.verdict import Check, Step
+from tests.load.verdict import Step
 
 BYTES_PER_VIEW = 13.6
 """On disk, settled: row i of docs/performance.md."""
@@ -21,9 +22,9 @@ _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoesc
 
 def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> list[Check]:
     """Write report.html and report.json into the folder. What must be so, and whether it is."""
-    checks = verdict.checks(run)
-    befell = run.faults + verdict.outages(run)
-    per_view = run.acknowledged / max(1, run.views)
+    found = checks(run)
+    befell = run.faults + outages(run)
+    per_view = (run.acknowledged - run.pixels) / max(1, run.views)
     told: dict[str, Any] = {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.phases[0].begin)),
         "run": run,
@@ -31,9 +32,9 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "parts": verdict.PARTS,
         "top": verdict.best(steps) if steps else None,
         "held": held,
-        "checks": checks,
-        "failed": sum(not check.holds for check in checks),
-        "bottleneck": verdict.bottleneck(steps[-1], run.cores) if steps else "Not looked for: there was no ramp.",
+        "checks": found,
+        "failed": sum(not check.holds for check in found),
+        "bottleneck": verdict.bottleneck(steps[-1], run.cores, run.workers) if steps else "",
         "faults": [_fault(run, fault) for fault in sorted(befell, key=lambda fault: fault.at)],
         "charts": {draw.__name__: Markup(draw(run)) for draw in charts.ALL},
         "needs": verdict.needs(held, per_view, BYTES_PER_VIEW) if held else [],
@@ -41,6 +42,7 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "bytes_per_view": BYTES_PER_VIEW,
         "peak_hour": max(hours()),
         "memory": _memory(run),
+        "spike": run.spike[1] / run.spike[0] if run.spike and run.spike[0] else None,
         "read_seconds": READ_SECONDS,
         "public": PUBLIC,
         "late_ms": verdict.LATE_MS,
@@ -49,15 +51,17 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.html").write_text(_TEMPLATES.get_template("report.html.jinja").render(told), "utf-8")
-    data = {name: told[name] for name in ("when", "run", "steps", "held", "checks", "bottleneck", "faults", "needs")}
+    data = {name: told[name] for name in ("when", "run", "bottleneck", "faults")} | {
+        "held": held._asdict() if held else None,
+        **{name: [one._asdict() for one in told[name]] for name in ("steps", "checks", "needs")},
+    }
     (folder / "report.json").write_bytes(msgspec.json.encode(data, enc_hook=str))
-    return checks
+    return found
 
 
 def _fault(run: Run, fault: Fault) -> dict[str, object]:
-    calm = verdict.calm_again(run, fault.at + 1)
-    wanted = fault.what.endswith(("(SIGKILL)", "does not answer"))
-    recovered = "" if not wanted else "never" if calm is None else f"after {calm + 1:.0f} s"
+    calm = calm_again(run, fault.at)
+    recovered = "" if not fault.loss else "never" if calm is None else f"after {calm:.0f} s"
     return {"at": fault.at - run.phases[0].begin, "what": fault.what, "recovered": recovered}
 
 

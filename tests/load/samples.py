@@ -13,8 +13,12 @@ import gevent
 import msgspec
 import psutil
 
-from tests.load.record import STATES, Sample
-from tests.load.target import Target
+from tests.load.record import Sample
+from tests.load.target import Target, TargetError
+
+_LONGEST_SECONDS = 60.0
+_STALE_SECONDS = 3.0
+"""The api reads Redis each second; what it says longer after that is how things were."""
 
 
 class Looker:
@@ -24,17 +28,21 @@ class Looker:
         self.samples: list[Sample] = []
         self._users = users
         command = [sys.executable, "-m", "tests.load.samples", str(os.getpid()), *target]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
         self._reading = gevent.spawn(self._read)
 
     def next(self) -> Sample:
-        """A sample that was begun after now. RuntimeError where nobody looks any more."""
+        """A sample of what Redis held after now. TargetError where there is none in time."""
         now = time.time()
-        while not self.samples or self.samples[-1].at < now:
+        while time.time() < now + _LONGEST_SECONDS:
             if self._process.poll() is not None:
-                raise RuntimeError(f"The process that looks at the services ended with {self._process.returncode}.")
+                raise TargetError(f"The process that looks at the services ended with {self._process.returncode}.")
+            if self.samples and self.samples[-1].read_at > now:
+                return self.samples[-1]
             gevent.sleep(0.05)
-        return self.samples[-1]
+        raise TargetError("The api does not say how Redis is: it, or Redis, does not answer.")
 
     def stop(self) -> None:
         self._process.terminate()
@@ -85,12 +93,16 @@ def _answer(target: Target, name: str) -> Mapping[str, Any] | None:
 
 
 def _of_redis(sample: Sample, found: Mapping[str, Any]) -> None:
-    sample.memory["redis"] = found.get("truycap_redis_memory_bytes", {}).get(("used",), 0.0)
-    sample.waiting = sum(found.get("truycap_waiting_entries", {}).values())
-    sample.oldest = max(found.get("truycap_oldest_waiting_seconds", {}).values(), default=0.0)
+    sample.memory["redis"] = sum(
+        value for labels, value in found.get("truycap_redis_memory_bytes", {}).items() if ("kind", "used") in labels
+    )
+    sample.read_at = min(found.get("truycap_delivery_checked_timestamp_seconds", {}).values(), default=0.0)
+    if sample.at - sample.read_at <= _STALE_SECONDS:
+        sample.waiting = sum(found.get("truycap_waiting_entries", {}).values())
+        sample.oldest = max(found.get("truycap_oldest_waiting_seconds", {}).values(), default=0.0)
     sample.difference = sum(map(abs, found.get("truycap_delivery_difference_events", {}).values()))
     for labels, value in found.get("truycap_delivery_events", {}).items():
-        state = next(label for label in labels if label in STATES)
+        state = dict(labels)["state"]
         sample.delivery[state] = sample.delivery.get(state, 0.0) + value
 
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -10,6 +11,9 @@ EVENTS, COUNTS, WIDGET, PIXEL, LIVE = "POST events", "GET counts", "GET widget.j
 """What is asked for, by the names that it is noted under."""
 CUT_OFF = "no answer"
 """What is noted in place of a status."""
+GOOD = frozenset({"200", "202", "204", "304"})
+REFUSED = frozenset({"429", "503"})
+"""What is told to come back later."""
 
 
 class Second(Struct):
@@ -20,19 +24,29 @@ class Second(Struct):
     waits: dict[str, Counter[int]] = {}
 
 
+class Unsure(NamedTuple):
+    """A page view without an answer to the end. headers: of its visitor."""
+
+    headers: str
+    event: Mapping[str, object]
+
+
 class Tally:
     """Filled by all users; they are greenlets of one thread.
 
-    acknowledged: events by what was answered 202; views: page views by people that were acknowledged at last; unsure:
-    those that never were, and may or may not be counted; updates: numbers pushed to streams.
+    acknowledged: how many events were, pixels among them; views: page views by people that were at last; unsure: those
+    that never were, and may or may not be counted; pixels: of those acknowledged; updates: numbers pushed to streams;
+    errors: of the load itself.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[int, Second] = {}
         self.acknowledged = 0
         self.views = 0
-        self.unsure = 0
+        self.pixels = 0
+        self.unsure: list[Unsure] = []
         self.updates = 0
+        self.errors: list[str] = []
 
     def note(self, request: str, outcome: str, ms: float) -> None:
         """An answer to a request, or what came in its place."""

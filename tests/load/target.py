@@ -5,12 +5,24 @@ import json
 import socket
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
 _SECONDS = 3.0
+_IN_CONTAINER = Path("/.dockerenv")
+"""Outside of one, a name without a dot may be that of any machine in a company's network."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """A redirect is an error: it may lead elsewhere."""
+
+
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
 
 class TargetError(Exception):
@@ -39,7 +51,7 @@ class Target(NamedTuple):
                 raise TargetError(f"{name} does not answer at {url}: {error}. Is it running?") from None
         try:
             self.page_views()
-        except OSError:
+        except (OSError, ValueError, KeyError):
             raise TargetError(
                 f"There is no site {self.site!r}. The load needs a site of its own, so that no real number changes: put"
                 f' [[site]] id = "{self.site}" hostnames = ["load-test.invalid"] into truycap.toml.'
@@ -51,27 +63,33 @@ class Target(NamedTuple):
         return int(answer["pageviews"]["total"])
 
     def measured(self, service: str) -> Mapping[str, Any]:
-        """The values of a service's metrics: by name, then by the labels' values. OSError where it does not answer."""
-        found: dict[str, dict[tuple[str, ...], float]] = {}
+        """The values of a service's metrics: by name, then by the labels. OSError where it does not answer."""
+        found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
         for family in text_string_to_metric_families(get(f"{self.services()[service]}/metrics").decode()):
             for sample in family.samples:
-                found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+                found.setdefault(sample.name, {})[tuple(sample.labels.items())] = sample.value
         return found
 
 
 def get(url: str) -> bytes:
-    """What is at an address. OSError where there is nothing."""
-    with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
-        body: bytes = answer.read()
-        return body
+    """What is at an address, itself and nowhere else. OSError where there is nothing."""
+    try:
+        with _DIRECTLY.open(url, timeout=_SECONDS) as answer:
+            body: bytes = answer.read()
+    except HTTPException as error:
+        raise OSError(f"the answer broke off ({error!r})") from None
+    return body
 
 
 def _check_near(url: str) -> None:
-    host = urlsplit(url).hostname or ""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or not host:
+        raise TargetError(f"{url!r} is no address of a service. Write it as http://ingest:8001.")
     try:
         addresses = {ipaddress.ip_address(found[4][0]) for found in socket.getaddrinfo(host, None)}
     except OSError as error:
         raise TargetError(f"{host} has no address: {error}.") from None
-    in_compose = "." not in host and ":" not in host
+    in_compose = "." not in host and ":" not in host and _IN_CONTAINER.exists()
     if not all(address.is_loopback or (in_compose and address.is_private) for address in addresses):
         raise TargetError(f"{host} is not on this machine. The load goes to loopback or to services of compose alone.")

@@ -53,7 +53,11 @@ class Server(ABC):
         with log.open("ab") as output:
             written = output.tell()
             self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for who started it, who ends it
             )
         ends = time.monotonic() + START_SECONDS
         while not (ready := self._ready.search(log.read_bytes()[written:])):

@@ -1,0 +1,165 @@
+"""What must be so at the end of a run, and whether it is. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tests.load.record import Fault, Phase, Run, Sample
+from tests.load.tally import GOOD, between
+from tests.load.verdict import LAG_SECONDS, SERVICES
+
+FLAT_SHARE = 0.05
+CALM_SECONDS = 60.0
+SETTLING = "settling"
+"""The phase before one that is held, in which memory fills: who has what open is known for 5 minutes."""
+_SETTLED_SECONDS = 300.0
+_MINUTE = 60.0
+_CALM_LASTS = 3.0
+_FEWEST_SAMPLES = 30
+"""Of a minute, that say how it was."""
+
+
+class Check(NamedTuple):
+    """Something that must be so."""
+
+    what: str
+    holds: bool
+    found: str
+
+
+def checks(run: Run) -> list[Check]:
+    """All of them, for a run as long or short as it was."""
+    found = [*_of_delivery(run), *_of_course(run)]
+    if hold := run.phase("hold"):
+        found += _of_hold(run, hold)
+    if spike := run.phase("spike"):
+        calm = calm_again(run, spike.end)
+        found.append(
+            Check(
+                f"After the spike the lag is gone within {CALM_SECONDS:.0f} s",
+                calm is not None and calm <= CALM_SECONDS,
+                "never" if calm is None else f"{calm:.0f} s",
+            )
+        )
+    return found
+
+
+def _of_delivery(run: Run) -> Iterator[Check]:
+    grown = {state: run.after.get(state, 0.0) - run.before.get(state, 0.0) for state in run.after}
+    accepted = grown.get("accepted", 0.0)
+    left = sum(grown.get(state, 0.0) for state in ("counted", "rejected", "dead_lettered", "waiting"))
+    yield Check(
+        "The delivery identity is exact: accepted = counted + rejected + dead-lettered + waiting",
+        bool(run.after) and accepted == left and run.difference == 0,
+        f"{accepted:,.0f} = {left:,.0f}",
+    )
+    yield Check(
+        "All that was acknowledged was accepted",
+        accepted >= run.acknowledged,
+        f"{run.acknowledged:,} acknowledged, {accepted:,.0f} accepted",
+    )
+    unsure = f", {run.unsure:,} without an answer to the end" if run.unsure else ""
+    yield Check(
+        "Every acknowledged page view is counted, once",
+        run.views <= run.shown <= run.views + run.unsure,
+        f"{run.views:,} page views acknowledged{unsure}, {run.shown:,} shown",
+    )
+    waiting = run.after.get("waiting")
+    yield Check("Nothing waits any more", waiting == 0, "not known" if waiting is None else f"{waiting:,.0f}")
+    yield Check("No dead letter", not grown.get("dead_lettered"), f"{grown.get('dead_lettered', 0.0):,.0f}")
+
+
+def _of_course(run: Run) -> Iterator[Check]:
+    if run.stopped:
+        yield Check("The load went to its end", holds=False, found="it was stopped before")
+    if run.errors:
+        yield Check("The load itself made no mistake", holds=False, found=f"{len(run.errors)}, such as {run.errors[0]}")
+    if not run.expected:
+        lost = [fault.what for fault in [*run.faults, *outages(run)] if fault.loss]
+        yield Check("Every service ran and answered all the time", not lost, "; ".join(lost) or "yes")
+
+
+def _of_hold(run: Run, hold: Phase) -> Iterator[Check]:
+    """None where services were killed on purpose: what that does is told beside, and the delivery is judged."""
+    if run.expected:
+        return
+    answers: Counter[str] = Counter()
+    for kinds in between(run.seconds, hold.begin, hold.end).answers.values():
+        answers.update(kinds)
+    wrong = {status: number for status, number in answers.items() if status not in GOOD}
+    said = ", ".join(f"{number:,} x {status}" for status, number in sorted(wrong.items()))
+    yield Check("While held: no error", bool(answers) and not wrong, said or f"none in {answers.total():,} answers")
+    minute, last = run.within(hold.begin, hold.begin + _MINUTE), run.within(hold.end - _MINUTE, hold.end)
+    lag = [_worst(samples) for samples in (run.within(hold.begin, hold.end), minute, last)]
+    yield Check(
+        f"While held: the lag stays below {LAG_SECONDS:.0f} s",
+        lag[0] is not None and lag[0] <= LAG_SECONDS,
+        "at most {}; {} in the first minute, {} in the last".format(*map(_seconds, lag)),
+    )
+    settling = run.phase(SETTLING)
+    if settling and settling.end - settling.begin >= _SETTLED_SECONDS and hold.end - hold.begin >= 2 * _MINUTE:
+        grown = growth(minute, last)
+        said = ", ".join(f"{name} {share:+.1%}" for name, share in sorted(grown.items()))
+        yield Check(
+            f"While held: no memory grows by more than {FLAT_SHARE:.0%}, last minute against the first",
+            bool(grown) and all(share <= FLAT_SHARE for share in grown.values()),
+            said or "not known",
+        )
+
+
+def _worst(samples: Sequence[Sample]) -> float | None:
+    """The longest that anything waited; None where that is not known."""
+    return max((sample.oldest for sample in samples if sample.oldest is not None), default=None)
+
+
+def _seconds(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.1f} s"
+
+
+def calm_again(run: Run, since: float) -> float | None:
+    """Seconds until nothing older than a second waited, and all services answered, and so it stayed for a while.
+
+    None where that never was. Looked at each second, of what the api read of Redis since then.
+    """
+    began: float | None = None
+    for sample in run.samples:
+        if sample.at < since:
+            continue
+        calm = sample.oldest is not None and sample.oldest < 1.0 and not sample.silent and sample.read_at >= since
+        if not calm:
+            began = None
+        elif began is None:
+            began = sample.at
+        elif sample.at - began >= _CALM_LASTS:
+            break
+    return None if began is None else began - since
+
+
+def outages(run: Run) -> list[Fault]:
+    """When each service did not answer, and when it did again."""
+    found = []
+    for name in SERVICES:
+        gone: Sample | None = None
+        for sample in run.samples:
+            if name in sample.silent:
+                gone = gone or sample
+            elif gone:
+                found += [
+                    Fault(gone.at, f"{name} does not answer", loss=True),
+                    Fault(sample.at, f"{name} answers again, after {sample.at - gone.at:.0f} s"),
+                ]
+                gone = None
+        if gone:
+            found.append(Fault(gone.at, f"{name} does not answer any more", loss=True))
+    return found
+
+
+def growth(first: Sequence[Sample], last: Sequence[Sample]) -> dict[str, float]:
+    """By which share the mean memory of each service grew; nothing of one that was seldom seen."""
+    found = {}
+    for name in (*SERVICES, "redis"):
+        values = [[sample.memory[name] for sample in some if name in sample.memory] for some in (first, last)]
+        if all(len(some) >= _FEWEST_SAMPLES for some in values):
+            before, after = (sum(some) / len(some) for some in values)
+            found[name] = after / before - 1 if before else 0.0
+    return found
