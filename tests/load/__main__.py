@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
     runner = environment.create_local_runner()
     looker = Looker(target, lambda: int(runner.user_count))
     run.seconds, run.samples = tally.seconds, looker.samples
-    course = Course(runner, run, _say)
+    course = Course(runner, run, partial(setattr, Visitor, "pace"), _say)
     if own:
         own.told = course.note
         _say("process ids, to kill one by hand: " + ", ".join(f"{name} {pid}" for name, pid in own.pids.items()))
@@ -159,7 +159,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--settle", type=_amount, default=5.5, metavar="MINUTES", help="of the same before, not judged (5.5)")
     add("--day", type=_amount, default=1.0, metavar="MINUTES", help="how long a day of the log takes, 0 for none (1)")
     add("--no-spike", dest="spike", action="store_false", help="without the spike")
-    add("--users", type=_number, default=20_000, metavar="N", help="readers at most in the ramp (%(default)s)")
+    add("--users", type=_number, default=9_000, metavar="N", help="readers at most in the ramp (%(default)s)")
     add("--streams", type=_count, default=200, metavar="N", help="pages that are left open, with live numbers (200)")
     add("--seed", default="truycap", help="of all chance")
     add(

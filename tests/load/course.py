@@ -32,11 +32,15 @@ _LAST_SECONDS = 120.0
 
 
 class Course:
-    """Leads the users of a runner through the phases of a run, whose seconds and samples grow meanwhile."""
+    """Leads the users of a runner through the phases of a run, whose seconds and samples grow meanwhile.
 
-    def __init__(self, runner: Any, run: Run, say: Callable[[str], None]) -> None:
+    pace: sets how fast readers read, 1.0 being the usual.
+    """
+
+    def __init__(self, runner: Any, run: Run, pace: Callable[[float], None], say: Callable[[str], None]) -> None:
         self.steps: list[Step] = []
         self._runner = runner
+        self._pace = pace
         self._run = run
         self._say = say
 
@@ -71,10 +75,13 @@ class Course:
         return held
 
     def day(self, minutes: float) -> None:
-        """A day as the log has it, in so many minutes; its busiest hour is what was held."""
-        for hour, share in enumerate(hours()):
-            users = self._users(HOLD_SHARE * share / max(hours()))
-            self._phase(f"{hour} h", users, minutes * 60 / len(hours()))
+        """A day as the log has it, in so many minutes: in its busiest hour readers go on as while it was held."""
+        try:
+            for hour, share in enumerate(hours()):
+                self._pace(share / max(hours()))
+                self._phase(f"{hour} h", self._users(HOLD_SHARE), minutes * 60 / len(hours()))
+        finally:
+            self._pace(1.0)
 
     def spike(self) -> None:
         """Usual traffic, then ten times as much, then the usual again."""

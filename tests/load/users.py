@@ -34,13 +34,17 @@ _UPDATE = b"event: counts"
 
 
 class Visitor(User):
-    """Sends what a page's script sends. target, tally, seed: set before the first is spawned."""
+    """Sends what a page's script sends.
+
+    target, tally, seeds: set before the first is spawned; pace: how fast all of them read, 1.0 being the usual.
+    """
 
     abstract = True
     wait_time = constant(0)
     target: ClassVar[Target]
     tally: ClassVar[Tally]
     seeds: ClassVar[Random]
+    pace: ClassVar[float] = 1.0
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -80,7 +84,7 @@ class Visitor(User):
 
     def read(self, mean: float) -> None:
         """Time passes."""
-        gevent.sleep(self.chance.expovariate(1 / mean))
+        gevent.sleep(self.chance.expovariate(self.pace / mean))
 
 
 class Reader(Visitor):
