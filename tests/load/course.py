@@ -21,13 +21,15 @@ _SETTLE_SECONDS = 5.0
 HOLD_SHARE = 0.7
 _BASE_SHARE = 0.12
 """Ten times that is beyond saturation, and not so far that the load has no room to send it."""
-SPIKE = 10
-SPIKE_SECONDS = 30.0
+SPIKE = "spike"
+_TIMES = 10
+_SPIKE_SECONDS = 30.0
 _CALM_SECONDS = 75.0
 _LEAVE_SECONDS = 30.0
 _PER_SECOND = 500
 """Users that begin, at most, in a second; in a spike they all come at once."""
-_SPAWN_SECONDS = 60.0
+_CHANGE_SECONDS = 60.0
+"""In which as many users have begun or left as should."""
 _LAST_SECONDS = 120.0
 
 
@@ -86,10 +88,10 @@ class Course:
     def spike(self) -> None:
         """Usual traffic, then ten times as much, then the usual again."""
         usual = self._users(_BASE_SHARE)
-        self._phase("before the spike", usual, 20.0)
-        base = self._measured(usual, self._run.phases[-1].begin + _SETTLE_SECONDS)
-        began = self._phase("spike", usual * SPIKE, SPIKE_SECONDS)
-        found = self._measured(usual * SPIKE, began)
+        before = self._phase("before the spike", usual, 20.0)
+        base = self._measured(usual, before)
+        began = self._phase(SPIKE, usual * _TIMES, _SPIKE_SECONDS)
+        found = self._measured(usual * _TIMES, began)
         self._run.spike = [base.rate, found.rate]
         self._say(f"spike: {told(found)}")
         self._phase("after the spike", usual, _CALM_SECONDS)
@@ -122,14 +124,16 @@ class Course:
         return max(1, round(share * top.rate / (first.rate / first.users)))
 
     def _phase(self, name: str, users: int, seconds: float) -> float:
-        """So many users for so many seconds. When the last of those that are more had begun (Unix time)."""
+        """So many users for so many seconds, once there are so many. Since when there were (Unix time)."""
         phase = Phase(name, users, time.time())
         self._run.phases.append(phase)
         everybody = users + self._run.streams
         try:
-            self._runner.start(everybody, spawn_rate=everybody if name == "spike" else _PER_SECOND)
-            there = time.time() + _SPAWN_SECONDS
-            while self._runner.user_count < everybody and time.time() < there:
+            now = self._runner.user_count
+            # Those who leave are told all at once: locust waits for each lot of them before it tells the next.
+            self._runner.start(everybody, max(everybody, now) if name == SPIKE or now > everybody else _PER_SECOND)
+            latest = time.time() + _CHANGE_SECONDS
+            while self._runner.user_count != everybody and time.time() < latest:
                 gevent.sleep(0.05)
             began = time.time()
             gevent.sleep(seconds)
