@@ -7,8 +7,9 @@ _SHORT = ("--users", "300", "--hold", "0.1", "--settle", "0", "--day", "0", "--n
 
 
 def check_load(project: Project) -> None:
-    """Every check of the load holds (it fails otherwise), and its report can be fetched."""
-    said = project.compose("run", "--build", "--rm", "--no-TTY", "load", *_SHORT).splitlines()
-    expect("the load says where its report is", "/report/report.html" in said[-1], True)
+    """What is delivered adds up, however busy this machine is, and the report can be fetched."""
+    said = project.compose("run", "--build", "--rm", "--no-TTY", "load", *_SHORT, check=False)
+    for what in ("The delivery identity is exact", "Every acknowledged page view is counted", "Nothing waits any more"):
+        expect(f"the load: {what}", f"yes  {what}" in said, True)
     found = project.compose("run", "--rm", "--no-TTY", "--entrypoint", "ls", "load", "/report").split()
     expect("the report is there", found, ["report.html", "report.json"])
