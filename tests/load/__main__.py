@@ -46,6 +46,7 @@ from tests.load.verdict import Step  # noqa: E402
 if TYPE_CHECKING:
     from tests.load.own import OwnTruycap
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS = 15
 _OBJECTS = 50_000
 """Between two looks of the garbage collector, for which there is little to do."""
@@ -53,11 +54,12 @@ _OBJECTS = 50_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where it was started in the background, or by Docker
-        gevent.signal_handler(number, _interrupt, gevent.getcurrent())
+    # Also where it was started in the background or by Docker, and where its terminal is closed.
+    watchers = [gevent.signal_handler(number, _interrupt, gevent.getcurrent()) for number in _SIGNALS]
     _allow_connections(2 * options.users + options.streams)
     with ExitStack() as stack:
         try:
+            options.report.mkdir(parents=True, exist_ok=True)  # not to find out after half an hour
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="truycap-load-")))
             if options.ingest:
                 own, target = None, Target(options.ingest, options.counter, options.api, options.site)
@@ -73,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         except KeyboardInterrupt:
             return 130
+        finally:
+            for number, watcher in zip(_SIGNALS, watchers, strict=True):
+                watcher.cancel()
+                signal.signal(number, signal.SIG_IGN)  # whoever was started is ended, whatever comes
 
 
 def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") -> int:
@@ -171,9 +177,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--expect-faults", action="store_true", help="you will kill services by hand: what fails meanwhile is no error")
     add("--workers", type=_number, default=1, help="ingest's processes")
-    add("--ingest", metavar="URL", help="of services that run already; with --counter, --api and --site")
-    add("--counter", metavar="URL", default="http://counter:8002")
-    add("--api", metavar="URL", default="http://api:8003")
+    add("--ingest", type=_url, metavar="URL", help="of services that run already; with --counter, --api and --site")
+    add("--counter", type=_url, metavar="URL", default="http://counter:8002", help="(%(default)s)")
+    add("--api", type=_url, metavar="URL", default="http://api:8003", help="(%(default)s)")
     add("--site", default="load-test", help="a site that nobody else uses (%(default)s)")
     options = parser.parse_args(arguments)
     if options.ingest and options.faults:
@@ -183,6 +189,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.faults and not options.hold:
         parser.error("--faults kill while the load is held: give --hold some minutes")
     return options
+
+
+def _url(text: str) -> str:
+    return text.rstrip("/")
 
 
 def _amount(text: str) -> float:

@@ -74,9 +74,18 @@ def _of_course(run: Run) -> Iterator[Check]:
         yield Check("The load went to its end", holds=False, found="it was stopped before")
     if run.errors:
         yield Check("The load itself made no mistake", holds=False, found=f"{len(run.errors)}, such as {run.errors[0]}")
+    losses = [fault for fault in [*run.faults, *outages(run)] if fault.loss]
     if not run.expected:
-        lost = [fault.what for fault in [*run.faults, *outages(run)] if fault.loss]
-        yield Check("Every service ran and answered all the time", not lost, "; ".join(lost) or "yes")
+        said = "; ".join(fault.what for fault in losses) or "yes"
+        yield Check("Every service ran and answered all the time", not losses, said)
+    elif losses:
+        took = [calm_again(run, fault.at) for fault in losses]
+        known = [seconds for seconds in took if seconds is not None]
+        yield Check(
+            f"After every fault nothing waits within {CALM_SECONDS:.0f} s",
+            len(known) == len(took) and max(known) <= CALM_SECONDS,
+            f"after {max(known):.0f} s at the latest" if len(known) == len(took) else "not after every one",
+        )
 
 
 def _of_hold(run: Run, hold: Phase) -> Iterator[Check]:
@@ -88,16 +97,17 @@ def _of_hold(run: Run, hold: Phase) -> Iterator[Check]:
         answers.update(kinds)
     wrong = {status: number for status, number in answers.items() if status not in GOOD}
     said = ", ".join(f"{number:,} x {status}" for status, number in sorted(wrong.items()))
-    yield Check("While held: no error", bool(answers) and not wrong, said or f"none in {answers.total():,} answers")
+    said = said or (f"none in {answers.total():,} answers" if answers else "nothing was answered")
+    yield Check("While held: no error", bool(answers) and not wrong, said)
     minute, last = run.within(hold.begin, hold.begin + _MINUTE), run.within(hold.end - _MINUTE, hold.end)
     lag = [_worst(samples) for samples in (run.within(hold.begin, hold.end), minute, last)]
-    yield Check(
-        f"While held: the lag stays below {LAG_SECONDS:.0f} s",
-        lag[0] is not None and lag[0] <= LAG_SECONDS,
-        "at most {}; {} in the first minute, {} in the last".format(*map(_seconds, lag)),
-    )
+    said, long = f"at most {_seconds(lag[0])}", hold.end - hold.begin >= 2 * _MINUTE
+    if long:
+        said += f"; {_seconds(lag[1])} in the first minute, {_seconds(lag[2])} in the last"
+    what = f"While held: the lag stays below {LAG_SECONDS:.0f} s"
+    yield Check(what, lag[0] is not None and lag[0] <= LAG_SECONDS, said)
     settling = run.phase(SETTLING)
-    if settling and settling.end - settling.begin >= _SETTLED_SECONDS and hold.end - hold.begin >= 2 * _MINUTE:
+    if long and settling and settling.end - settling.begin >= _SETTLED_SECONDS:
         grown = growth(minute, last)
         said = ", ".join(f"{name} {share:+.1%}" for name, share in sorted(grown.items()))
         yield Check(

@@ -54,9 +54,10 @@ class Course:
             began = self._phase("ramp", users, _STEP_SECONDS)
             self.steps.append(self._measured(users, began + _SETTLE_SECONDS))
             self._say(told(self.steps[-1]))
-            self._run.ramp = saturation(self.steps) or (
-                f"it had all of its readers ({users:,})" * (users == most_users)
-            )
+            self._run.ramp = reason = saturation(self.steps)
+            self._run.saturated = bool(reason)
+            if users == most_users and not reason:
+                self._run.ramp = f"it had all of its readers ({users:,})"
         if not self.steps[0].rate:
             raise TargetError("No event is acknowledged. Look at ingest's log.")
 

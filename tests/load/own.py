@@ -61,8 +61,11 @@ class OwnTruycap:
     def __exit__(self, *_: object) -> None:
         gevent.killall(self._guards)
         for service in self._services.values():
-            with suppress(Exception):
+            try:
                 service.stop()
+            except Exception:  # of whatever kind: it must not stay
+                with suppress(Exception):
+                    service.kill()
         self._redis.stop()
 
     @property

@@ -34,7 +34,7 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "held": held,
         "checks": found,
         "failed": sum(not check.holds for check in found),
-        "bottleneck": verdict.bottleneck(steps[-1], run.cores, run.workers) if steps else "",
+        "bottleneck": verdict.bottleneck(steps[-1], run.cores, run.workers) if run.saturated else "",
         "faults": [_fault(run, fault) for fault in sorted(befell, key=lambda fault: fault.at)],
         "charts": {draw.__name__: Markup(draw(run)) for draw in charts.ALL},
         "needs": verdict.needs(held, per_view, BYTES_PER_VIEW) if held else [],

@@ -59,15 +59,17 @@ class Looker:
 
 def look(target: Target, load: psutil.Process) -> Sample:
     """A sample of now. load: the process that makes it."""
-    sample = Sample(time.time())
+    sample, counted = Sample(time.time()), set[str]()
     with ThreadPoolExecutor(len(target.services())) as threads:
         answers = {name: threads.submit(_answer, target, name) for name in target.services()}
     for name, answer in answers.items():
         if (found := answer.result()) is None:
             sample.silent.append(name)
             continue
-        sample.cpu[name] = sum(found.get("process_cpu_seconds_total", {}).values())
-        sample.memory[name] = sum(found.get("process_resident_memory_bytes", {}).values())
+        if (url := target.services()[name]) not in counted:  # `truycap up` is all three in one process
+            counted.add(url)
+            sample.cpu[name] = sum(found.get("process_cpu_seconds_total", {}).values())
+            sample.memory[name] = sum(found.get("process_resident_memory_bytes", {}).values())
         if name == "api":
             _of_redis(sample, found)
     own, machine = load.cpu_times(), psutil.cpu_times()

@@ -82,10 +82,14 @@ def get(url: str) -> bytes:
 
 
 def _check_near(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        wrong = parts.scheme != "http" or not parts.hostname or parts.port == 0
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise TargetError(f"{url!r} is no address of a service. Write it as http://ingest:8001 (without TLS).")
     host = parts.hostname or ""
-    if parts.scheme != "http" or not host:
-        raise TargetError(f"{url!r} is no address of a service. Write it as http://ingest:8001.")
     try:
         addresses = {ipaddress.ip_address(found[4][0]) for found in socket.getaddrinfo(host, None)}
     except OSError as error:

@@ -99,6 +99,9 @@ def test_a_fault_is_an_error_but_where_it_is_expected() -> None:
     assert len(failed(run)) == 2
     run.expected = True
     assert failed(run) == []
+    for sample in run.samples[100:]:
+        sample.oldest = 2.0
+    assert failed(run) == ["After every fault nothing waits within 60 s"]
 
 
 def test_a_load_that_was_stopped_or_went_wrong_shows_nothing() -> None:
@@ -262,7 +265,7 @@ def test_a_service_of_compose_is_a_target_within_a_container(monkeypatch: pytest
 def test_a_report_tells_what_happened(tmp_path: Path) -> None:
     run = held()
     run.faults = [Fault(BEGIN + 100, "counter is killed (SIGKILL)", loss=True), Fault(BEGIN + 103, "counter is back")]
-    run.expected, run.spike = True, [200.0, 1900.0]
+    run.expected, run.spike, run.saturated = True, [200.0, 1900.0], True
     steps = [measured(300, 200), measured(450, 310, p95=600.0)]
     found = report.write(tmp_path, run, steps, measured(300, 200))
     told = (tmp_path / "report.html").read_text("utf-8")
