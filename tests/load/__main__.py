@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"load: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
+            print("load: given up, without a report", file=sys.stderr)
             return 130
         finally:
             for number, watcher in zip(_SIGNALS, watchers, strict=True):
@@ -138,7 +139,7 @@ def _lead(options: argparse.Namespace, course: Course, run: Run, own: "OwnTruyca
             course.spike()
     except KeyboardInterrupt:
         run.stopped = True
-        _say("stopped: the report says what there is")
+        _say("stopped: readers leave, and then the report says what there is (within two minutes)")
     return held
 
 
