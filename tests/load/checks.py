@@ -1,6 +1,5 @@
 """What must be so at the end of a run, and whether it is. Pure."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ CALM_SECONDS = 60.0
 SETTLING = "settling"
 """The phase before one that is held, in which memory fills: who has what open is known for 5 minutes."""
 _SETTLED_SECONDS = 300.0
+SPIKE = "spike"
 _MINUTE = 60.0
 _CALM_LASTS = 3.0
 _FEWEST_SAMPLES = 30
@@ -32,7 +32,7 @@ def checks(run: Run) -> list[Check]:
     found = [*_of_delivery(run), *_of_course(run)]
     if hold := run.phase("hold"):
         found += _of_hold(run, hold)
-    if spike := run.phase("spike"):
+    if spike := run.phase(SPIKE):
         calm = calm_again(run, spike.end)
         found.append(
             Check(
@@ -74,7 +74,7 @@ def _of_course(run: Run) -> Iterator[Check]:
         yield Check("The load went to its end", holds=False, found="it was stopped before")
     if run.errors:
         yield Check("The load itself made no mistake", holds=False, found=f"{len(run.errors)}, such as {run.errors[0]}")
-    losses = [fault for fault in [*run.faults, *outages(run)] if fault.loss]
+    losses = [fault for fault in befell(run) if fault.loss]
     if not run.expected:
         said = "; ".join(fault.what for fault in losses) or "yes"
         yield Check("Every service ran and answered all the time", not losses, said)
@@ -92,9 +92,7 @@ def _of_hold(run: Run, hold: Phase) -> Iterator[Check]:
     """None where services were killed on purpose: what that does is told beside, and the delivery is judged."""
     if run.expected:
         return
-    answers: Counter[str] = Counter()
-    for kinds in between(run.seconds, hold.begin, hold.end).answers.values():
-        answers.update(kinds)
+    answers = between(run.seconds, hold.begin, hold.end).outcomes()
     wrong = {status: number for status, number in answers.items() if status not in GOOD}
     said = ", ".join(f"{number:,} x {status}" for status, number in sorted(wrong.items()))
     said = said or (f"none in {answers.total():,} answers" if answers else "nothing was answered")
@@ -143,6 +141,11 @@ def calm_again(run: Run, since: float) -> float | None:
         elif sample.at - began >= _CALM_LASTS:
             break
     return None if began is None else began - since
+
+
+def befell(run: Run) -> list[Fault]:
+    """What was done to the services, and what was seen of it, by time."""
+    return sorted([*run.faults, *outages(run)], key=lambda fault: fault.at)
 
 
 def outages(run: Run) -> list[Fault]:

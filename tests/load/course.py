@@ -7,7 +7,7 @@ from typing import Any
 
 import gevent
 
-from tests.load.checks import SETTLING
+from tests.load.checks import SETTLING, SPIKE
 from tests.load.portal import hours
 from tests.load.record import Fault, Phase, Run
 from tests.load.tally import between
@@ -21,7 +21,6 @@ _SETTLE_SECONDS = 5.0
 HOLD_SHARE = 0.7
 _BASE_SHARE = 0.12
 """Ten times that is beyond saturation, and not so far that the load has no room to send it."""
-SPIKE = "spike"
 _TIMES = 10
 _SPIKE_SECONDS = 30.0
 _CALM_SECONDS = 75.0
@@ -54,10 +53,8 @@ class Course:
             began = self._phase("ramp", users, _STEP_SECONDS)
             self.steps.append(self._measured(users, began + _SETTLE_SECONDS))
             self._say(told(self.steps[-1]))
-            self._run.ramp = reason = saturation(self.steps)
-            self._run.saturated = bool(reason)
-            if users == most_users and not reason:
-                self._run.ramp = f"it had all of its readers ({users:,})"
+            everybody = f"it had all of its readers ({users:,})" if users == most_users else ""
+            self._run.ramp = saturation(self.steps) or everybody
         if not self.steps[0].rate:
             raise TargetError("No event is acknowledged. Look at ingest's log.")
 

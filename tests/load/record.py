@@ -46,9 +46,9 @@ class Fault(Struct):
 class Run(Struct):
     """A whole run.
 
-    workers: ingest's processes; expected: services are killed on purpose; ramp: why it ended; saturated: as it was too
-    much; spike: events a second before it and in it; stopped: before it was over; seconds: by Unix time; acknowledged,
-    views, unsure, pixels, updates, errors: see Tally; shown: page views that the site's counter went up by.
+    workers: ingest's processes; expected: services are killed on purpose; ramp: why it ended; spike: events a second
+    before it and in it; stopped: before it was over; seconds: by Unix time; acknowledged, views, unsure, pixels,
+    updates, errors: see Tally; shown: page views that the site's counter went up by.
     """
 
     machine: str
@@ -57,7 +57,6 @@ class Run(Struct):
     workers: int = 1
     expected: bool = False
     ramp: str = ""
-    saturated: bool = False
     spike: list[float] = []
     stopped: bool = False
     phases: list[Phase] = []

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from tests.load import charts, verdict
-from tests.load.checks import Check, calm_again, checks, outages
+from tests.load.checks import Check, befell, calm_again, checks
 from tests.load.portal import PUBLIC, READ_SECONDS, hours
 from tests.load.record import Fault, Run
 from tests.load.verdict import Step
@@ -21,21 +21,20 @@ _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoesc
 
 
 def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> list[Check]:
-    """Write report.html and report.json into the folder. What must be so, and whether it is."""
+    """Write report.html and report.json into the folder, which is there. What must be so, and whether it is."""
     found = checks(run)
-    befell = run.faults + outages(run)
     per_view = (run.acknowledged - run.pixels) / max(1, run.views)
     told: dict[str, Any] = {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.phases[0].begin)),
         "run": run,
         "steps": steps,
         "parts": verdict.PARTS,
-        "top": verdict.best(steps) if steps else None,
+        "top": verdict.best(steps),
         "held": held,
         "checks": found,
         "failed": sum(not check.holds for check in found),
-        "bottleneck": verdict.bottleneck(steps[-1], run.cores, run.workers) if run.saturated else "",
-        "faults": [_fault(run, fault) for fault in sorted(befell, key=lambda fault: fault.at)],
+        "bottleneck": _bottleneck(run, steps),
+        "faults": [_fault(run, fault) for fault in befell(run)],
         "charts": {draw.__name__: Markup(draw(run)) for draw in charts.ALL},
         "needs": verdict.needs(held, per_view, BYTES_PER_VIEW) if held else [],
         "events_per_view": per_view,
@@ -49,7 +48,6 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "shed_share": verdict.SHED_SHARE,
         "lag_seconds": verdict.LAG_SECONDS,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.html").write_text(_TEMPLATES.get_template("report.html.jinja").render(told), "utf-8")
     data = {name: told[name] for name in ("when", "run", "bottleneck", "faults")} | {
         "held": held._asdict() if held else None,
@@ -57,6 +55,11 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
     }
     (folder / "report.json").write_bytes(msgspec.json.encode(data, enc_hook=str))
     return found
+
+
+def _bottleneck(run: Run, steps: Sequence[Step]) -> str:
+    """Empty where nothing was saturated."""
+    return verdict.bottleneck(steps[-1], run.cores, run.workers) if steps and verdict.saturation(steps) else ""
 
 
 def _fault(run: Run, fault: Fault) -> dict[str, object]:

@@ -23,6 +23,13 @@ class Second(Struct):
     answers: dict[str, Counter[str]] = {}
     waits: dict[str, Counter[int]] = {}
 
+    def outcomes(self) -> Counter[str]:
+        """How many requests, whatever they were, came to what."""
+        together = Counter[str]()
+        for kinds in self.answers.values():
+            together.update(kinds)
+        return together
+
 
 class Unsure(NamedTuple):
     """A page view without an answer to the end. headers: of its visitor."""

@@ -62,9 +62,7 @@ class Step(NamedTuple):
 
 def step(users: int, second: Second, samples: Sequence[Sample], seconds: float) -> Step:
     """What was measured in so many seconds."""
-    answers: Counter[str] = Counter()
-    for kinds in second.answers.values():
-        answers.update(kinds)
+    answers = second.outcomes()
     sent = answers.total() or 1
     waits = [second.waits.get(EVENTS, Counter())]
     return Step(

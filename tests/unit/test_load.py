@@ -265,7 +265,7 @@ def test_a_service_of_compose_is_a_target_within_a_container(monkeypatch: pytest
 def test_a_report_tells_what_happened(tmp_path: Path) -> None:
     run = held()
     run.faults = [Fault(BEGIN + 100, "counter is killed (SIGKILL)", loss=True), Fault(BEGIN + 103, "counter is back")]
-    run.expected, run.spike, run.saturated = True, [200.0, 1900.0], True
+    run.expected, run.spike = True, [200.0, 1900.0]
     steps = [measured(300, 200), measured(450, 310, p95=600.0)]
     found = report.write(tmp_path, run, steps, measured(300, 200))
     told = (tmp_path / "report.html").read_text("utf-8")
