@@ -36,11 +36,12 @@ from locust.env import Environment  # noqa: E402
 
 from tests.load import report  # noqa: E402
 from tests.load.course import Course  # noqa: E402
+from tests.load.delivery import send_again  # noqa: E402
 from tests.load.record import Run  # noqa: E402
 from tests.load.samples import Looker  # noqa: E402
 from tests.load.tally import Tally  # noqa: E402
 from tests.load.target import Target, TargetError  # noqa: E402
-from tests.load.users import Bot, Reader, Visitor, Watcher, send_again  # noqa: E402
+from tests.load.users import Bot, Reader, Visitor, Watcher  # noqa: E402
 from tests.load.verdict import Step  # noqa: E402
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _lead(options: argparse.Namespace, course: Course, run: Run, own: "OwnTruyca
     """Through the phases that were asked for. The step that was held, where one was."""
     held: Step | None = None
     try:
+        course.idle()
         course.ramp(options.users)
         if options.hold:
             kills = [partial(own.kill, name) for name in options.faults] if own else []
@@ -183,6 +185,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--api", type=_url, metavar="URL", default="http://api:8003", help="(%(default)s)")
     add("--site", default="load-test", help="a site that nobody else uses (%(default)s)")
     options = parser.parse_args(arguments)
+    changed = [name for name in ("counter", "api", "site") if getattr(options, name) != parser.get_default(name)]
+    if changed and not options.ingest:
+        parser.error(f"--{changed[0]} is for services that run already: give --ingest too")
     if options.ingest and options.faults:
         parser.error(
             "--faults is for a truycap of the load's own. By hand: --expect-faults, docker compose kill counter"

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from tests.load.record import Run, Sample
 from tests.load.tally import COUNTS, EVENTS, GOOD, REFUSED, percentile
-from tests.load.verdict import PARTS, cores
+from tests.load.verdict import LAG_SECONDS, LATE_MS, PARTS, cores
 
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "truycap", "font.size": 9, "axes.grid": True})
 mpl.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False})
@@ -21,7 +21,7 @@ mpl.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.
 _WINDOW = 5
 """Seconds that a point of a line of percentiles or processor time stands for."""
 _SIZE = (9.6, 2.8)
-_PLACE = (0.07, 0.17, 0.64, 0.66)
+_PLACE = (0.07, 0.17, 0.62, 0.66)
 """The same for all, so that what happened at one time stands below each other."""
 _LETTERS = 105
 """Of a phase's name, that go into the width of a chart."""
@@ -59,6 +59,7 @@ def waits(run: Run) -> str:
                 some = [run.seconds[second] for second in range(at, at + _WINDOW) if second in run.seconds]
                 line.append(percentile([second.waits.get(request, Counter()) for second in some], percent) or _NOTHING)
             axes.plot([at - run.phases[0].begin for at in times], line, label=f"{request}, p{percent}", linewidth=1)
+        _limit(axes, LATE_MS, f"too late, {LATE_MS:.0f} ms")
         axes.set_yscale("log")
         axes.set_ylabel("ms")
 
@@ -70,10 +71,12 @@ def lag(run: Run) -> str:
 
     def draw(axes: Axes) -> None:
         axes.plot(*_line(run, lambda sample: _known(sample.oldest)), label="the oldest event waits, s", linewidth=1)
+        _limit(axes, LAG_SECONDS, f"too long, {LAG_SECONDS:.0f} s")
+        axes.plot([], [], label="entries waiting (right)", linewidth=0.7, color="gray")
         axes.set_ylabel("s")
         entries = axes.twinx()
         times, line = _line(run, lambda sample: _known(sample.waiting))
-        entries.plot(times, line, label="entries waiting", linewidth=0.7, color="gray")
+        entries.plot(times, line, linewidth=0.7, color="gray")
         entries.grid(visible=False)
         entries.set_ylabel("entries")
 
@@ -133,14 +136,18 @@ def _chart(run: Run, draw: Callable[[Axes], None]) -> str:
             fontsize=8,
         )
     for fault in run.faults:
-        axes.axvline(fault.at - begin, color="tab:red", linewidth=0.7, linestyle=":")
+        axes.axvline(fault.at - begin, color="tab:red", linewidth=1.2)
     axes.set_xlim(0, took)
     axes.set_xlabel("seconds")
-    axes.legend(loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.13, 0.5), frameon=False)
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None})
     plt.close(figure)
     return written.getvalue().partition("<svg")[1] + written.getvalue().partition("<svg")[2]
+
+
+def _limit(axes: Axes, value: float, label: str) -> None:
+    axes.axhline(value, color="tab:red", linewidth=0.7, linestyle="--", label=label)
 
 
 def _parts(run: Run) -> list[tuple[float, str]]:

@@ -12,8 +12,9 @@ from tests.load.portal import hours
 from tests.load.record import Fault, Phase, Run
 from tests.load.tally import between
 from tests.load.target import TargetError
-from tests.load.verdict import PARTS, Step, best, saturation, step
+from tests.load.verdict import BUSY_SHARE, PARTS, Step, best, cores, saturation, step
 
+_IDLE_SECONDS = 5.0
 _FIRST_USERS = 300
 _GROWTH = 1.5
 _STEP_SECONDS = 15.0
@@ -44,6 +45,16 @@ class Course:
         self._pace = pace
         self._run = run
         self._say = say
+
+    def idle(self) -> None:
+        """What the machine does without the load."""
+        began = self._phase("before", 0, _IDLE_SECONDS)
+        self._run.idle = cores(self._run.within(began, time.time())).get("machine", 0.0)
+        if self._run.idle > BUSY_SHARE * self._run.cores:
+            self._say(
+                f"something else runs on this machine: {self._run.idle:.2f} of {self._run.cores} cores are busy before "
+                "the load comes, so it will seem to carry less than it does"
+            )
 
     def ramp(self, most_users: int) -> None:
         """Until it is too much, or there are so many users. TargetError where nothing at all is acknowledged."""

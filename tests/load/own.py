@@ -36,6 +36,7 @@ class OwnTruycap:
         self._streams = streams
         self._services: dict[str, Service] = {}
         self._guards: list[gevent.Greenlet] = []
+        self._killed: set[str] = set()
         self.told: Callable[[str, bool], None] = lambda _what, _loss: None
         """What befell a service, and whether it is away from then on."""
 
@@ -82,6 +83,7 @@ class OwnTruycap:
     def kill(self, name: str) -> None:
         """SIGKILL, of a worker's parent with its workers."""
         self.told(f"{name} is killed (SIGKILL)", True)
+        self._killed.add(name)
         if name == "redis":
             self._redis.kill()
         else:
@@ -92,7 +94,9 @@ class OwnTruycap:
             gevent.sleep(_LOOK_SECONDS)
             if (self._redis if name == "redis" else self._services[name]).runs:
                 continue
-            self.told(f"{name} has ended", True)
+            if name not in self._killed:
+                self.told(f"{name} has ended", True)
+            self._killed.discard(name)
             gevent.sleep(_DOWN_SECONDS)
             if name == "redis":
                 self._redis.kill()

@@ -46,9 +46,10 @@ class Fault(Struct):
 class Run(Struct):
     """A whole run.
 
-    workers: ingest's processes; expected: services are killed on purpose; ramp: why it ended; spike: events a second
-    before it and in it; stopped: before it was over; seconds: by Unix time; acknowledged, views, unsure, pixels,
-    updates, errors: see Tally; shown: page views that the site's counter went up by.
+    workers: ingest's processes; expected: services are killed on purpose; idle: cores that were busy before the load
+    came; ramp: why it ended; spike: events a second before it and in it; stopped: before it was over; seconds: by Unix
+    time; acknowledged, views, unsure, pixels, updates, errors: see Tally; shown: page views that the site's counter
+    went up by.
     """
 
     machine: str
@@ -56,6 +57,7 @@ class Run(Struct):
     streams: int
     workers: int = 1
     expected: bool = False
+    idle: float = 0.0
     ramp: str = ""
     spike: list[float] = []
     stopped: bool = False

@@ -15,8 +15,6 @@ from tests.load.portal import PUBLIC, READ_SECONDS, hours
 from tests.load.record import Fault, Run
 from tests.load.verdict import Step
 
-BYTES_PER_VIEW = 13.6
-"""On disk, settled: row i of docs/performance.md."""
 _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
 
 
@@ -36,11 +34,12 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "bottleneck": _bottleneck(run, steps),
         "faults": [_fault(run, fault) for fault in befell(run)],
         "charts": {draw.__name__: Markup(draw(run)) for draw in charts.ALL},
-        "needs": verdict.needs(held, per_view, BYTES_PER_VIEW) if held else [],
+        "needs": _needs(run, held, per_view) if held else [],
         "events_per_view": per_view,
-        "bytes_per_view": BYTES_PER_VIEW,
+        "bytes_per_view": verdict.BYTES_PER_VIEW,
         "peak_hour": max(hours()),
-        "memory": _memory(run),
+        "bytes_per_visitor": verdict.BYTES_PER_VISITOR,
+        "busy": run.idle > verdict.BUSY_SHARE * run.cores,
         "spike": run.spike[1] / run.spike[0] if run.spike and run.spike[0] else None,
         "read_seconds": READ_SECONDS,
         "public": PUBLIC,
@@ -68,6 +67,7 @@ def _fault(run: Run, fault: Fault) -> dict[str, object]:
     return {"at": fault.at - run.phases[0].begin, "what": fault.what, "recovered": recovered}
 
 
-def _memory(run: Run) -> str:
-    last = next((sample.memory for sample in reversed(run.samples) if sample.memory), {})
-    return ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in last.items())
+def _needs(run: Run, held: Step, events_per_view: float) -> list[verdict.Need]:
+    """Memory is what it was at the end: it is freed later than it is used."""
+    memory = next((sum(sample.memory.values()) for sample in reversed(run.samples) if sample.memory), 0.0)
+    return verdict.needs(held, run.idle, memory, events_per_view)

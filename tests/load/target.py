@@ -47,8 +47,13 @@ class Target(NamedTuple):
             _check_near(url)
             try:
                 get(f"{url}/health/ready")
+                found = self.measured(name)
             except OSError as error:
                 raise TargetError(f"{name} does not answer at {url}: {error}. Is it running?") from None
+            except ValueError:
+                found = {}
+            if not any(metric.startswith("truycap_") for metric in found):
+                raise TargetError(f"What answers at {url} is no truycap: it has no such metrics at /metrics.")
         try:
             self.page_views()
         except (OSError, ValueError, KeyError):

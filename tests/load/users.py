@@ -7,28 +7,25 @@ stands for some thirty, who would also be that many more connections.
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import gevent
-import msgspec
 from gevent import socket
 from locust import User, constant, task
 
 from tests.load import portal
 from tests.load.client import ANSWER_SECONDS, Answer, Connection
-from tests.load.tally import COUNTS, CUT_OFF, EVENTS, LIVE, PIXEL, WIDGET, Tally, Unsure
+from tests.load.delivery import deliver
+from tests.load.tally import COUNTS, CUT_OFF, EVENTS, LIVE, PIXEL, WIDGET, Tally
 from tests.load.target import Target
 
 _VISIT_PAGES = 6
 _PING_SHARE = 0.3
 _VOTE_SHARE = 0.03
-_TRIES = 12
-"""How often an event is sent, as the tracker sends it again for a day: here for a minute and a half."""
-_LONGEST_PAUSE = 10.0
 _RECONNECT_SECONDS = 3.0
-_AGAIN_SECONDS = 60.0
 _PIECE = 65_536
 _UPDATE = b"event: counts"
 
@@ -63,24 +60,9 @@ class Visitor(User):
         return answer
 
     def deliver(self, who: portal.Who, event: Mapping[str, object], *, counts: bool = False) -> None:
-        """Send an event until it is acknowledged, as the tracker does. counts: it is a page view by a person."""
-        unsure = counts
-        try:
-            for attempt in range(_TRIES):
-                body = msgspec.json.encode({**event, "attempt": attempt} if attempt else event)
-                answer = self.ask(EVENTS, self.target.ingest, "/v1/events", who, body)
-                if answer.status == 202:
-                    self.tally.acknowledged += 1
-                    self.tally.views += counts
-                    unsure = False
-                    return
-                if "id" not in event:
-                    return  # pings and leaves are not sent again
-                pause = min(max(answer.after, 2.0 ** min(attempt, 3)), _LONGEST_PAUSE)
-                gevent.sleep(pause * self.chance.uniform(0.5, 1.0))
-        finally:
-            if unsure:
-                self.tally.unsure.append(Unsure(who.headers, event))
+        """Send an event until it is acknowledged. counts: it is a page view by a person."""
+        post = partial(self.ask, EVENTS, self.target.ingest, "/v1/events", who)
+        deliver(post, event, who.headers if counts else "", self.tally, self.chance)
 
     def read(self, mean: float) -> None:
         """Time passes."""
@@ -157,20 +139,3 @@ class Watcher(Visitor):
         if not outcome:
             self.tally.note(LIVE, CUT_OFF, (time.perf_counter() - began) * 1000)
         gevent.sleep(self.chance.uniform(1, _RECONNECT_SECONDS))  # as an EventSource does
-
-
-def send_again(target: Target, tally: Tally) -> None:
-    """Send what never got an answer until it has one, for a minute at most: then it is known to be counted, once."""
-    connection = Connection(target.ingest)
-    ends = time.monotonic() + _AGAIN_SECONDS
-    while tally.unsure and time.monotonic() < ends:
-        headers, event = tally.unsure[-1]
-        body = msgspec.json.encode({**event, "attempt": _TRIES})
-        answer = connection.ask("POST", "/v1/events", headers, body)
-        if answer.status == 202:
-            tally.unsure.pop()
-            tally.acknowledged += 1
-            tally.views += 1
-        else:
-            gevent.sleep(min(answer.after, _LONGEST_PAUSE))
-    connection.close()

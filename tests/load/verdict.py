@@ -13,12 +13,20 @@ LATE_MS = 500.0
 """A page view that is acknowledged no sooner holds a browser up that is about to leave the page."""
 LAG_SECONDS = 2.0
 SHED_SHARE = 0.005
+BUSY_SHARE = 0.1
+"""Of the machine, before the load comes: then something else runs there."""
 _FULL = 0.9
 """Of a core: a program of one thread can do no more."""
 _ROOM = 0.6
 """How much of a machine usual traffic may take, so that the unusual has room."""
 _PEAK = 3.0
 """What the busiest minutes of an hour are above its mean."""
+_PRESENT_SECONDS = 1800.0
+"""A visitor is known for so long after the last sign of them."""
+BYTES_PER_VISITOR = 130
+"""In Redis."""
+BYTES_PER_VIEW = 13.6
+"""On disk, settled: row i of docs/performance.md."""
 SERVICES = ("ingest", "counter", "api")
 PARTS = ("load", *SERVICES, "rest")
 """Who uses the processors; see Step."""
@@ -131,20 +139,26 @@ def bottleneck(last: Step, machine_cores: int, workers: int) -> str:
 
 class Need(NamedTuple):
     """What a day's page views take. peak: events a second in the busiest minutes; cores: for everything but the load;
-    disk: GB a year."""
+    memory: GB, at most; disk: GB a year."""
 
     page_views: int
     peak: float
     cores: float
+    memory: float
     disk: float
 
 
-def needs(measured: Step, events_per_view: float, bytes_per_view: float) -> list[Need]:
-    """The hardware for some sizes of portals, by what an event took."""
-    busy = sum(measured.cpu.get(name, 0.0) for name in (*SERVICES, "rest"))
-    per_event = busy / max(1.0, measured.rate)
+def needs(measured: Step, idle: float, memory: float, events_per_view: float) -> list[Need]:
+    """The hardware for some sizes of portals, by what an event took.
+
+    idle: cores that were busy without the load; memory: bytes of everything while that was measured.
+    """
+    busy = sum(measured.cpu.get(name, 0.0) for name in (*SERVICES, "rest")) - idle
+    per_event = max(0.0, busy) / max(1.0, measured.rate)
     found = []
     for views in (10_000, 100_000, 1_000_000, 10_000_000):
         peak = views * max(hours()) / 3600 * _PEAK * events_per_view
-        found.append(Need(views, peak, peak * per_event / _ROOM, views * 365 * bytes_per_view / 1e9))
+        people = peak / events_per_view * _PRESENT_SECONDS
+        gigabytes = [(memory + people * BYTES_PER_VISITOR) / 1e9, views * 365 * BYTES_PER_VIEW / 1e9]
+        found.append(Need(views, peak, peak * per_event / _ROOM, *gigabytes))
     return found

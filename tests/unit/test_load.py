@@ -16,7 +16,7 @@ from tests.load.portal import hours, page_view, someone, views
 from tests.load.record import Fault, Phase, Run, Sample
 from tests.load.tally import COUNTS, CUT_OFF, EVENTS, Second, percentile, rounded
 from tests.load.target import Target, TargetError
-from tests.load.verdict import Step, best, bottleneck, cores, needs, saturation, step
+from tests.load.verdict import BYTES_PER_VIEW, BYTES_PER_VISITOR, Step, best, bottleneck, cores, needs, saturation, step
 
 BEGIN = 1_000.0
 
@@ -205,10 +205,14 @@ def test_an_outage_is_from_the_first_look_without_an_answer_to_the_next_with_one
 
 
 def test_ten_times_the_page_views_need_ten_times_the_cores() -> None:
-    found = needs(measured(1, 1000, cpu={"machine": 1.5, "load": 0.5, "ingest": 0.6, "rest": 0.4}), 1.5, 10.0)
+    step = measured(1, 1000, cpu={"machine": 1.5, "load": 0.5, "ingest": 0.6, "rest": 0.4})
+    found = needs(step, 0.0, 500e6, 1.5)
     assert found[2].cores == pytest.approx(10 * found[1].cores)
     assert found[1].peak == pytest.approx(100_000 * max(hours()) / 3600 * 3 * 1.5)
-    assert found[1].disk == pytest.approx(0.365)
+    assert found[1].disk == pytest.approx(100_000 * 365 * BYTES_PER_VIEW / 1e9)
+    assert found[3].memory - 0.5 == pytest.approx(10_000_000 * max(hours()) / 2 * 3 * BYTES_PER_VISITOR / 1e9)
+    other_programs = needs(step, 0.5, 500e6, 1.5)
+    assert other_programs[2].cores == pytest.approx(found[2].cores / 2)
 
 
 def test_percentiles_of_a_histogram() -> None:
@@ -258,8 +262,16 @@ def test_a_service_of_compose_is_a_target_within_a_container(monkeypatch: pytest
     private = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("172.30.80.2", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: private)
     monkeypatch.setattr(target, "_IN_CONTAINER", tmp_path)
-    monkeypatch.setattr(target, "get", lambda _: b'{"pageviews": {"total": 1}}')
+    answers = {"metrics": b"truycap_waiting_entries 0\n", "ready": b"{}", "counts": b'{"pageviews": {"total": 1}}'}
+    monkeypatch.setattr(target, "get", lambda url: answers[url.rpartition("/")[2]])
     Target("http://ingest:8001", "http://counter:8002", "http://api:8003", "load-test").check()
+
+
+@pytest.mark.parametrize("metrics", [b"<html>", b"node_load1 0.2\n", b""])
+def test_what_is_no_truycap_is_no_target(monkeypatch: pytest.MonkeyPatch, metrics: bytes) -> None:
+    monkeypatch.setattr(target, "get", lambda _: metrics)
+    with pytest.raises(TargetError, match=re.escape("What answers at http://127.0.0.1:1 is no truycap")):
+        Target("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3", "load-test").check()
 
 
 def test_a_report_tells_what_happened(tmp_path: Path) -> None:
@@ -272,4 +284,9 @@ def test_a_report_tells_what_happened(tmp_path: Path) -> None:
     for words in ("200 events a second", "no more events", "9.5 times the events", "SIGKILL", "after 0 s"):
         assert words in told
     assert told.count("<svg") == 5
+    assert "not judged" in told
+    assert "Other programs" not in told
+    run.idle = 0.5
+    report.write(tmp_path, run, steps, None)
+    assert "Other programs kept 0.5 of 2 cores busy" in (tmp_path / "report.html").read_text("utf-8")
     assert len(found) == len(json.loads((tmp_path / "report.json").read_bytes())["checks"])
