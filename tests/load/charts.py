@@ -21,7 +21,7 @@ mpl.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.
 _WINDOW = 5
 """Seconds that a point of a line of percentiles or processor time stands for."""
 _SIZE = (9.6, 2.8)
-_PLACE = (0.07, 0.17, 0.62, 0.66)
+_PLACE = (0.07, 0.17, 0.6, 0.66)
 """The same for all, so that what happened at one time stands below each other."""
 _LETTERS = 105
 """Of a phase's name, that go into the width of a chart."""

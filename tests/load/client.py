@@ -4,7 +4,8 @@ On gevent's sockets and httptools' parser, and no more: the load shares the mach
 must cost it as little as can be (a tenth of a millisecond; HTTP clients for gevent take half of one).
 """
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from gevent import socket
@@ -19,6 +20,26 @@ class Answer(NamedTuple):
 
     status: int
     after: float = 1.0
+
+
+def connected(host: str, port: int) -> socket.socket:
+    """A connection that waits for ANSWER_SECONDS at most. OSError where there is none."""
+    family, kind, protocol, _, there = _resolved(host, port)
+    made = socket.socket(family, kind, protocol)
+    made.settimeout(ANSWER_SECONDS)
+    try:
+        made.connect(there)
+    except OSError:
+        made.close()
+        _resolved.cache_clear()  # a container that is made anew may have another address
+        raise
+    return made
+
+
+@cache
+def _resolved(host: str, port: int) -> Any:
+    """Once for all: gevent asks in threads, which a busy load hardly lets run, even for what is an address already."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
 
 
 class Connection:
@@ -37,7 +58,7 @@ class Connection:
         reading = _Reading()
         try:
             if self._socket is None:
-                self._socket = socket.create_connection(self._address, timeout=ANSWER_SECONDS)
+                self._socket = connected(*self._address)
             self._socket.sendall(head.encode() + body)
             while not reading.complete:
                 if not (piece := self._socket.recv(_PIECE)):

@@ -13,18 +13,18 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import gevent
-from gevent import socket
 from locust import User, constant, task
 
 from tests.load import portal
-from tests.load.client import ANSWER_SECONDS, Answer, Connection
+from tests.load.client import Answer, Connection, connected
 from tests.load.delivery import deliver
 from tests.load.tally import COUNTS, CUT_OFF, EVENTS, LIVE, PIXEL, WIDGET, Tally
 from tests.load.target import Target
 
 _VISIT_PAGES = 6
 _PING_SHARE = 0.3
-_VOTE_SHARE = 0.03
+_VOTE_SHARE = 0.005
+"""Of page views. A vote is kept for good."""
 _RECONNECT_SECONDS = 3.0
 _PIECE = 65_536
 _UPDATE = b"event: counts"
@@ -119,14 +119,13 @@ class Watcher(Visitor):
     @task
     def watch(self) -> None:
         who = portal.someone(self.chance)
-        address = urlsplit(self.target.api)
+        url = urlsplit(self.target.api)
         request = (
-            f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {address.netloc}\r\n"
+            f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {url.netloc}\r\n"
             f"Accept: text/event-stream\r\n{who.headers}\r\n"
         )
         began, outcome = time.perf_counter(), ""
-        there = address.hostname, address.port or 80
-        with suppress(OSError), socket.create_connection(there, timeout=ANSWER_SECONDS) as stream:
+        with suppress(OSError), connected(url.hostname or "", url.port or 80) as stream:
             stream.sendall(request.encode())
             some = stream.recv(_PIECE)
             outcome = some[9:12].decode("ascii", "replace")
