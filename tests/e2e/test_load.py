@@ -55,6 +55,7 @@ def test_ctrl_c_ends_with_a_report(tmp_path: Path) -> None:
         (["--users", "0"], "invalid number, 1 or more, value: '0'"),
         (["--hold", "-1"], "invalid amount, 0 or more, value: '-1'"),
         (["--hold", "0", "--faults", "redis"], "give --hold some minutes"),
+        (["--faults-in", "spike", "--faults", "redis", "--no-spike"], "needs --faults and the spike"),
         (["--ingest", "http://ingest:8001", "--faults", "redis"], "--expect-faults"),
         (["--site", "demo"], "--site is for services that run already: give --ingest too"),
         (["--ingest", "http://127.0.0.1:9"], "load: ingest does not answer at http://127.0.0.1:9"),

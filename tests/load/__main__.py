@@ -129,16 +129,16 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
 def _lead(options: argparse.Namespace, course: Course, run: Run, own: "OwnTruycap | None") -> Step | None:
     """Through the phases that were asked for. The step that was held, where one was."""
     held: Step | None = None
+    kills = [partial(own.kill, name) for name in options.faults] if own else []
     try:
         course.idle()
         course.ramp(options.users)
         if options.hold:
-            kills = [partial(own.kill, name) for name in options.faults] if own else []
-            held = course.hold(options.hold, options.settle, kills)
+            held = course.hold(options.hold, options.settle, kills if options.faults_in == "hold" else [])
         if options.day:
             course.day(options.day)
         if options.spike:
-            course.spike()
+            course.spike(kills if options.faults_in == "spike" else [])
     except KeyboardInterrupt:
         run.stopped = True
         _say("stopped: readers leave, and then the report says what there is (within two minutes)")
@@ -178,6 +178,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=["counter", "redis", "ingest", "api"],
         help="whom to kill (SIGKILL) while the load is held, in this order (a truycap of its own only)",
     )
+    add("--faults-in", choices=["hold", "spike"], default="hold", help="when: in the spike rather than while it is held")
     add("--expect-faults", action="store_true", help="you will kill services by hand: what fails meanwhile is no error")
     add("--workers", type=_number, default=1, help="ingest's processes")
     add("--ingest", type=_url, metavar="URL", help="of services that run already; with --counter, --api and --site")
@@ -192,8 +193,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(
             "--faults is for a truycap of the load's own. By hand: --expect-faults, docker compose kill counter"
         )
-    if options.faults and not options.hold:
-        parser.error("--faults kill while the load is held: give --hold some minutes")
+    if options.faults and options.faults_in == "hold" and not options.hold:
+        parser.error("--faults kill while the load is held: give --hold some minutes, or --faults-in spike")
+    if options.faults_in == "spike" and not (options.faults and options.spike):
+        parser.error("--faults-in spike needs --faults and the spike")
     return options
 
 

@@ -52,8 +52,8 @@ class Course:
         self._run.idle = cores(self._run.within(began, time.time())).get("machine", 0.0)
         if self._run.idle > BUSY_SHARE * self._run.cores:
             self._say(
-                f"something else runs on this machine: {self._run.idle:.2f} of {self._run.cores} cores are busy before "
-                "the load comes, so it will seem to carry less than it does"
+                f"{self._run.idle:.2f} of {self._run.cores} cores are busy before the load comes: whatever else runs "
+                "here, it will seem to carry less than it does"
             )
 
     def ramp(self, most_users: int) -> None:
@@ -78,9 +78,7 @@ class Course:
         self._phase("leaving", users, _LEAVE_SECONDS)  # a visit that has begun goes on for a while
         if settle:
             self._phase(SETTLING, users, settle * 60)
-        ends = [gevent.spawn_later(minutes * 60 * (n + 1) / (len(faults) + 1), do) for n, do in enumerate(faults)]
-        began = self._phase("hold", users, minutes * 60)
-        gevent.joinall(ends)
+        began = self._phase("hold", users, minutes * 60, faults)
         held = self._measured(users, began)
         self._say(f"held {minutes:g} minutes: {told(held)}")
         return held
@@ -94,12 +92,12 @@ class Course:
         finally:
             self._pace(1.0)
 
-    def spike(self) -> None:
-        """Usual traffic, then ten times as much, then the usual again."""
+    def spike(self, faults: Sequence[Callable[[], None]]) -> None:
+        """Usual traffic, then ten times as much with the faults spread over it, then the usual again."""
         usual = self._users(_BASE_SHARE)
         before = self._phase("before the spike", usual, 20.0)
         base = self._measured(usual, before)
-        began = self._phase(SPIKE, usual * _TIMES, _SPIKE_SECONDS)
+        began = self._phase(SPIKE, usual * _TIMES, _SPIKE_SECONDS, faults)
         found = self._measured(usual * _TIMES, began)
         self._run.spike = [base.rate, found.rate]
         self._say(f"spike: {told(found)}")
@@ -132,8 +130,11 @@ class Course:
         top = best(self.steps) or first
         return max(1, round(share * top.rate / (first.rate / first.users)))
 
-    def _phase(self, name: str, users: int, seconds: float) -> float:
-        """So many users for so many seconds, once there are so many. Since when there were (Unix time)."""
+    def _phase(self, name: str, users: int, seconds: float, faults: Sequence[Callable[[], None]] = ()) -> float:
+        """So many users for so many seconds, once there are so many. Since when there were (Unix time).
+
+        faults: spread over those seconds.
+        """
         phase = Phase(name, users, time.time())
         self._run.phases.append(phase)
         everybody = users + self._run.streams
@@ -145,7 +146,9 @@ class Course:
             while self._runner.user_count != everybody and time.time() < latest:
                 gevent.sleep(0.05)
             began = time.time()
+            ends = [gevent.spawn_later(seconds * (n + 1) / (len(faults) + 1), do) for n, do in enumerate(faults)]
             gevent.sleep(seconds)
+            gevent.joinall(ends)
         finally:
             phase.end = time.time()
         return began

@@ -13,8 +13,8 @@ LATE_MS = 500.0
 """A page view that is acknowledged no sooner holds a browser up that is about to leave the page."""
 LAG_SECONDS = 2.0
 SHED_SHARE = 0.005
-BUSY_SHARE = 0.1
-"""Of the machine, before the load comes: then something else runs there."""
+BUSY_SHARE = 0.25
+"""Of the machine, before the load comes: more than the services do by themselves."""
 _FULL = 0.9
 """Of a core: a program of one thread can do no more."""
 _ROOM = 0.6
@@ -151,14 +151,14 @@ class Need(NamedTuple):
 def needs(measured: Step, idle: float, memory: float, events_per_view: float) -> list[Need]:
     """The hardware for some sizes of portals, by what an event took.
 
-    idle: cores that were busy without the load; memory: bytes of everything while that was measured.
+    idle: cores that are busy without the load, whatever comes; memory: bytes of everything while that was measured.
     """
-    busy = sum(measured.cpu.get(name, 0.0) for name in (*SERVICES, "rest")) - idle
-    per_event = max(0.0, busy) / max(1.0, measured.rate)
+    busy = sum(measured.cpu.get(name, 0.0) for name in (*SERVICES, "rest"))
+    per_event = max(0.0, busy - idle) / max(1.0, measured.rate)
     found = []
     for views in (10_000, 100_000, 1_000_000, 10_000_000):
         peak = views * max(hours()) / 3600 * _PEAK * events_per_view
         people = peak / events_per_view * _PRESENT_SECONDS
         gigabytes = [(memory + people * BYTES_PER_VISITOR) / 1e9, views * 365 * BYTES_PER_VIEW / 1e9]
-        found.append(Need(views, peak, peak * per_event / _ROOM, *gigabytes))
+        found.append(Need(views, peak, (idle + peak * per_event) / _ROOM, *gigabytes))
     return found
