@@ -178,7 +178,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=["counter", "redis", "ingest", "api"],
         help="whom to kill (SIGKILL) while the load is held, in this order (a truycap of its own only)",
     )
-    add("--faults-in", choices=["hold", "spike"], default="hold", help="when: in the spike rather than while it is held")
+    add("--faults-in", choices=["hold", "spike"], default="hold", help="when to kill them (%(default)s)")
     add("--expect-faults", action="store_true", help="you will kill services by hand: what fails meanwhile is no error")
     add("--workers", type=_number, default=1, help="ingest's processes")
     add("--ingest", type=_url, metavar="URL", help="of services that run already; with --counter, --api and --site")
