@@ -25,8 +25,8 @@ _ROUND_TRIP_ENTRIES = 50
 
 
 class Part(NamedTuple):
-    """A part of a backlog. number: from 0, each with ids of its own; visitors: how many there are, the same in every
-    part; begin: when its first entry was written, in ms.
+    """A part of a backlog. number: from 0, each with ids of its own; visitors: how many there are, each of one site, the
+    same in every part; begin: when its first entry was written, in ms.
     """
 
     number: int
@@ -37,27 +37,24 @@ class Part(NamedTuple):
     def entries(self) -> Iterator[Entry]:
         """Its entries, always the same ones."""
         chance = random.Random(self.number)
-        views, sites = page_views(), list(SITES)
+        views = page_views()
+        sites = random.Random(0).choices(list(SITES), cum_weights=_SHARES, k=self.visitors)
         countries = ("VN", "VN", "VN", "US", "")
         left, ms = self.events, self.begin
         while left:
             size = min(left, chance.randint(*_ENTRY_EVENTS))
             events = []
-            for kind, site in zip(
-                chance.choices(_KINDS, cum_weights=_KIND_SHARES, k=size),
-                chance.choices(sites, cum_weights=_SHARES, k=size),
-                strict=True,
-            ):
-                view = chance.choice(views)
+            for kind in chance.choices(_KINDS, cum_weights=_KIND_SHARES, k=size):
+                view, visitor = chance.choice(views), chance.randrange(self.visitors)
                 events.append(
                     StreamEvent(
                         kind=kind,
                         source=Source.LIVE,
-                        site=site,
+                        site=sites[visitor],
                         time=ms - chance.randrange(5),
                         id=chance.randbytes(16) if kind in (Kind.PAGEVIEW, Kind.RATING) else b"",
                         # Spread over 64 bits, as a hash is.
-                        visitor=chance.randrange(self.visitors) * 0x9E3779B97F4A7C15 % 2**64,
+                        visitor=visitor * 0x9E3779B97F4A7C15 % 2**64,
                         item=view.path,
                         score=chance.randint(1, 5) if kind is Kind.RATING else 0,
                         referrer=view.referrer if kind is Kind.PAGEVIEW else "",
