@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from services.counter.batch import Batch
 from services.counter.commands import Command, Word, binary, parts
 from services.counter.enrich import Computed, Outcome, State
-from services.counter.rows import BOT, PAGEVIEW, Row
-from shared.events import Source
+from services.counter.rows import Row
+from shared.events import Kind, Source
 from shared.readmodel import (
     ONLINE_MS,
     VISIT_MS,
@@ -32,6 +32,7 @@ from shared.readmodel import (
 )
 from shared.streams import DEAD_LEVEL, dead_key, delivery_key
 
+_PAGEVIEW = Kind.PAGEVIEW
 _WEEK_SECONDS = 7 * 86_400
 
 
@@ -48,9 +49,9 @@ def changes(computed: Computed) -> Iterator[Command]:
 
 def count_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
     """Visits and page views by period, views by item."""
-    people = [row for row in rows if row.type == PAGEVIEW and row.kind != BOT]
-    per_day = Counter((row.site, row.date, bool(row.visit)) for row in people)
-    views = Counter((row.site, row.item) for row in people)
+    people = [row for row in rows if row.event.kind is _PAGEVIEW and not row.agent.bot]
+    per_day = Counter((row.site, row.there.date, row.visit) for row in people)
+    views = Counter((row.site, row.event.item) for row in people)
     totals: Counter[tuple[str, str]] = Counter()
     for (site, day, visit), number in per_day.items():
         for period in counted_periods(day):
@@ -66,12 +67,13 @@ def count_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
 def rating_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
     """Votes by voter, and how many of each score an item has. A changed vote leaves its former score."""
     for row in rows:
-        if row.type == PAGEVIEW:
+        vote = row.event
+        if vote.kind is _PAGEVIEW:
             continue
-        yield "HSET", votes_key(shard, row.site), votes_field(row.item, row.visitor), row.score
-        yield "HINCRBY", ratings_key(shard, row.site), ratings_field(row.item, row.score), 1
+        yield "HSET", votes_key(shard, row.site), votes_field(vote.item, vote.visitor), vote.score
+        yield "HINCRBY", ratings_key(shard, row.site), ratings_field(vote.item, vote.score), 1
         if row.previous:
-            yield "HINCRBY", ratings_key(shard, row.site), ratings_field(row.item, row.previous), -1
+            yield "HINCRBY", ratings_key(shard, row.site), ratings_field(vote.item, row.previous), -1
 
 
 def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Command]:

@@ -4,6 +4,7 @@ The state (who was seen when, who voted what) is changed by nothing but applying
 again computes the same.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from msgspec import Struct
 from services.counter.agents import Agent, recognise
 from services.counter.batch import Batch, Position
 from services.counter.expired import Expired
-from services.counter.rows import BOT, GUEST, MEMBER, PAGEVIEW, RATING, Row
+from services.counter.rows import Row
 from shared.calendar import local, month_of
 from shared.events import Kind, Source, StreamEvent
 from shared.readmodel import VISIT_MS, Presence
@@ -90,7 +91,7 @@ class Outcome:
     rejected: list[Rejected] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     presence_only: int = 0
-    readers: dict[tuple[str, str], dict[int, int | None]] = field(default_factory=dict)
+    readers: dict[tuple[str, str], dict[int, int | None]] = field(default_factory=lambda: defaultdict(dict))
     latest: dict[Place, int] = field(default_factory=dict)
     level_change: int = 0
 
@@ -185,14 +186,14 @@ def enrich(
         counted.add(key)
         if event.kind is _PAGEVIEW:
             visit = _see(event, agent, state, outcome)
-            outcome.rows.append(_row(batch.shard, arrival, agent, visit=visit))
+            outcome.rows.append(_row(batch.shard, arrival, agent, visit, 0))
         elif agent.bot:
             outcome.rejected.append(Rejected(arrival.position, "vote_of_a_bot"))
         else:
             vote = (event.site, event.item, event.visitor)
             previous = state.votes.get(vote, 0)
             state.votes[vote] = event.score
-            outcome.rows.append(_row(batch.shard, arrival, agent, previous=previous))
+            outcome.rows.append(_row(batch.shard, arrival, agent, False, previous))
 
 
 def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bool:
@@ -213,7 +214,7 @@ def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bo
         presence = _AS_GUEST
     visitors[event.visitor] = Seen(before.at if before and before.at > time else time, presence)
     if not agent.bot and event.source is _LIVE:
-        outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = time
+        outcome.readers[event.site, event.item][event.visitor] = time
     unseen = before is None or before.presence is _AS_BOT or time - before.at > VISIT_MS
     return unseen and not agent.bot
 
@@ -222,37 +223,13 @@ def _leave(event: StreamEvent, before: Seen | None, visitors: dict[int, Seen], o
     if before and event.time - before.at < OVERTAKEN_MS:
         return
     if event.source is _LIVE:
-        outcome.readers.setdefault((event.site, event.item), {})[event.visitor] = None
+        outcome.readers[event.site, event.item][event.visitor] = None
     if before:
         visitors[event.visitor] = Seen(event.time, _LEFT)
 
 
-def _row(shard: int, arrival: Arrival, agent: Agent, *, visit: bool = False, previous: int = 0) -> Row:
-    entry, event = arrival.entry, arrival.event
-    there = local(event.time, arrival.site.zone)
-    return Row(  # by place: 24 names would be most of the time that an event takes
-        shard,
-        entry.ms,
-        entry.seq,
-        arrival.number,
-        event.id,
-        PAGEVIEW if event.kind is _PAGEVIEW else RATING,
-        event.source,
-        arrival.site.id,  # one string for all, while a row's id is remembered
-        event.time,
-        there.date,
-        there.hour,
-        event.item,
-        event.title,
-        event.visitor,
-        BOT if agent.bot else MEMBER if event.member else GUEST,
-        visit,
-        agent.bot,
-        agent.browser,
-        agent.system,
-        event.country,
-        event.referrer,
-        event.score,
-        previous,
-        event.agent,
-    )
+def _row(shard: int, arrival: Arrival, agent: Agent, visit: bool, previous: int) -> Row:
+    event, site = arrival.event, arrival.site
+    there = local(event.time, site.zone)
+    # The site's id, not the event's: one string for all, while a row's is remembered.
+    return Row(shard, arrival.entry, arrival.number, event, site.id, agent, there, visit, previous)

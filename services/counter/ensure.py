@@ -65,9 +65,9 @@ async def _level(store: PatientStore, batch: Batch, rows: Sequence[Row], guard: 
     """
     parameters = where_rows(batch) | {
         "sites": sorted({row.site for row in rows}),
-        "days": sorted({row.date for row in rows}),
-        "first": min(row.date for row in rows),
-        "last": max(row.date for row in rows),
+        "days": sorted({row.there.date for row in rows}),
+        "first": min(row.there.date for row in rows),
+        "last": max(row.there.date for row in rows),
     }
     for table in ROLL_UPS:
         rule, _ = await filling(store, table, _SOME_EVENTS)

@@ -44,8 +44,8 @@ class RecentIds:
     """
 
     def __init__(self) -> None:
-        # As plain tuples (ms, seq, number): at each take-over there are as many as 200,000 to load.
-        self._positions: dict[tuple[str, bytes], tuple[int, int, int]] = {}
+        # As plain tuples, which take less time than positions, and there are as many as 200,000.
+        self._positions: dict[tuple[str, bytes], tuple[EntryId, int]] = {}
 
     @classmethod
     async def load(cls, redis: "Redis", store: Queries, shard: int) -> "RecentIds":
@@ -59,8 +59,8 @@ class RecentIds:
                 "most": MOST_RECENT,
                 "late": LATE_MS,
             }
-            for site, event_id, *position in await store.query(_RECENT, parameters):
-                recent._positions[site, event_id] = tuple(position)
+            for site, event_id, ms, seq, number in await store.query(_RECENT, parameters):
+                recent._positions[site, event_id] = EntryId(ms, seq), number
         return recent
 
     def positions(self, arrivals: Iterable[Arrival]) -> Positions:
@@ -69,9 +69,8 @@ class RecentIds:
         for arrival in arrivals:
             key = (arrival.event.site, arrival.event.id)
             known = self._positions.get(key)
-            if known and arrival.entry.ms - known[0] <= RECENT_MS:
-                ms, seq, number = known
-                found[key] = Position(EntryId(ms, seq), number)
+            if known and arrival.entry.ms - known[0].ms <= RECENT_MS:
+                found[key] = Position(*known)
         return found
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -80,16 +79,19 @@ class RecentIds:
         No batch begins earlier than the one before it, but it may begin before that one's end.
         """
         live = Source.LIVE
-        for row in rows:
-            if row.source == live and row.entry_ms - row.time <= LATE_MS:
-                key = (row.site, row.id)
-                self._positions.pop(key, None)  # the order is that of the positions
-                self._positions[key] = (row.entry_ms, row.entry_seq, row.entry_index)
-        oldest = rows[0].entry_ms - RECENT_MS if rows else 0
+        new = {
+            (row.site, event.id): (row.entry, row.number)
+            for row in rows
+            if (event := row.event).source is live and row.entry.ms - event.time <= LATE_MS
+        }
+        for key in self._positions.keys() & new.keys():
+            del self._positions[key]  # the order is that of the positions
+        self._positions |= new
+        oldest = rows[0].entry.ms - RECENT_MS if rows else 0
         surplus = len(self._positions) - MOST_RECENT
         old = []  # found in one go: to look for the first one again and again would walk over those that were deleted
         for number, (key, position) in enumerate(self._positions.items()):
-            if position[0] >= oldest and number >= surplus:
+            if position[0].ms >= oldest and number >= surplus:
                 break
             old.append(key)
         for key in old:
@@ -104,7 +106,7 @@ def resent(arrivals: Iterable[Arrival]) -> list[StreamEvent]:
 def positions_among(rows: Iterable[Row], resent: Iterable[StreamEvent]) -> Positions:
     """Where these events stand among rows that the store may not have yet."""
     keys = {(event.site, event.id) for event in resent}
-    return {key: row.position for row in rows if (key := (row.site, row.id)) in keys} if keys else {}
+    return {key: row.position for row in rows if (key := (row.site, row.event.id)) in keys} if keys else {}
 
 
 async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:

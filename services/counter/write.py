@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from msgspec.structs import astuple
-
 from services.counter.batch import Batch, Position
 from services.counter.enrich import OLDEST_MS
-from services.counter.rows import Row
+from services.counter.rows import COLUMNS, Row, row_of, values
 from services.counter.store import Guard, PatientStore
 from shared.clickhouse import format_time
 from shared.events import StreamEvent
@@ -53,8 +51,8 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
     if not (where := where_rows(batch)):
         return {}
     entries = {entry.id for entry in batch.entries}
-    rows = [Row(*values) for values in await store.query(_WRITTEN, where)]
-    return {row.position: row for row in rows if row.position.entry in entries}
+    rows = map(row_of, await store.query(_WRITTEN, where))
+    return {row.position: row for row in rows if row.entry in entries}
 
 
 def where_rows(batch: Batch) -> dict[str, object]:
@@ -76,10 +74,10 @@ def where_rows(batch: Batch) -> dict[str, object]:
 
 
 def columns(rows: Sequence[Row]) -> Columns:
-    """The rows as columns of the table, in types that the driver writes quickly."""
-    found: dict[str, list[object]] = {name: [] for name in Row.__struct_fields__}
+    """The rows as columns of the table."""
+    found: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        some = zip(*map(astuple, rows[start : start + _ROWS_AT_ONCE]), strict=True)
-        for column, values in zip(found.values(), some, strict=True):
-            column.extend(values)
-    return found | {"id": [int.from_bytes(row.id) for row in rows]}
+        some = zip(*map(values, rows[start : start + _ROWS_AT_ONCE]), strict=True)
+        for column, part in zip(found.values(), some, strict=True):
+            column.extend(part)
+    return found

@@ -25,8 +25,10 @@ _ROUND_TRIP_ENTRIES = 50
 
 
 class Part(NamedTuple):
-    """A part of a backlog. number: from 0, each with ids of its own; visitors: how many there are, each of one site, the
-    same in every part; begin: when its first entry was written, in ms.
+    """A part of a backlog.
+
+    number: from 0, each with ids of its own; visitors: how many there are, each of one site, the same in every part;
+    begin: when its first entry was written, in ms.
     """
 
     number: int

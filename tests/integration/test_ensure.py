@@ -22,7 +22,7 @@ from shared.errors import StoreError
 from shared.events import StreamEvent
 from shared.schema import migrate
 from shared.sites import Sites
-from shared.streams import GROUP, append, ensure_group, events_key
+from shared.streams import GROUP, EntryId, append, ensure_group, events_key
 from tests.support.batches import compute, view
 from tests.support.counting import (
     HANOI,
@@ -67,7 +67,7 @@ async def small_window(store: ClickHouse) -> None:
 async def inserts_of_another_shard(store: ClickHouse) -> None:
     for number in range(WINDOW + 1):
         (row,) = compute([view(site="kolkata")]).rows
-        await insert(store, f"other {number}", [replace(row, shard=1, entry_seq=number)])
+        await insert(store, f"other {number}", [replace(row, shard=1, entry=EntryId(row.entry.ms, number))])
 
 
 async def rows(store: ClickHouse) -> int:
