@@ -49,7 +49,7 @@ class Target(NamedTuple):
                 get(f"{url}/health/ready")
                 found = self.measured(name)
             except OSError as error:
-                raise TargetError(f"{name} does not answer at {url}: {error}. Is it running?") from None
+                raise TargetError(f"{name} does not answer at {url}: {error}. Is it running, and truycap's?") from None
             except ValueError:
                 found = {}
             if not any(metric.startswith("truycap_") for metric in found):

@@ -118,7 +118,7 @@ def best(steps: Sequence[Step]) -> Step | None:
 def bottleneck(last: Step, machine_cores: int, workers: int) -> str:
     """What kept the last step from more, in a sentence. workers: processes of ingest."""
     cpu, busy = last.cpu, last.cpu.get("machine", 0.0)
-    names = {"load": "the load itself", "rest": "Redis, ClickHouse and the kernel"}
+    names = {"load": "the load itself", "rest": "Redis, ClickHouse, the kernel and whatever else runs"}
     shares = ", ".join(
         f"{names.get(name, name)} {cpu[name]:.2f}"
         for name in sorted(PARTS, key=lambda name: -cpu.get(name, 0.0))

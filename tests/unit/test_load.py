@@ -101,7 +101,15 @@ def test_a_fault_is_an_error_but_where_it_is_expected() -> None:
     assert failed(run) == []
     for sample in run.samples[100:]:
         sample.oldest = 2.0
-    assert failed(run) == ["After every fault nothing waits within 60 s"]
+    assert failed(run) == ["After every fault nothing waits for longer than a second, within 60 s"]
+
+
+def test_what_is_held_before_the_faults_is_judged() -> None:
+    run = held(status=CUT_OFF)
+    run.expected = True
+    run.faults = [Fault(BEGIN + 610, "counter is killed (SIGKILL)", loss=True)]
+    run.samples.append(Sample(BEGIN + 615, oldest=0.3, waiting=3, read_at=BEGIN + 615))
+    assert failed(run) == ["While held: no error"]
 
 
 def test_a_load_that_was_stopped_or_went_wrong_shows_nothing() -> None:
@@ -286,7 +294,10 @@ def test_a_report_tells_what_happened(tmp_path: Path) -> None:
     assert told.count("<svg") == 5
     assert "not judged" in told
     assert "before the load came. Whatever" not in told
+    assert "What a given traffic takes" in told
     run.idle = 0.6
-    report.write(tmp_path, run, steps, None)
-    assert "0.6 of 2 cores were busy before" in (tmp_path / "report.html").read_text("utf-8")
+    report.write(tmp_path, run, steps, measured(300, 200))
+    told = (tmp_path / "report.html").read_text("utf-8")
+    assert "0.6 of 2 cores were busy before" in told
+    assert "What a given traffic takes" not in told
     assert len(found) == len(json.loads((tmp_path / "report.json").read_bytes())["checks"])
