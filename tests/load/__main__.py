@@ -23,7 +23,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
 from contextlib import ExitStack, suppress  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS = 15
+_TOGETHER_SECONDS = 2.0
 _OBJECTS = 50_000
 """Between two looks of the garbage collector, for which there is little to do."""
 
@@ -56,7 +57,8 @@ _OBJECTS = 50_000
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     # Also where it was started in the background or by Docker, and where its terminal is closed.
-    watchers = [gevent.signal_handler(number, _interrupt, gevent.getcurrent()) for number in _SIGNALS]
+    interrupt = _interrupting(gevent.getcurrent())
+    watchers = [gevent.signal_handler(number, interrupt) for number in _SIGNALS]
     _allow_connections(2 * options.users + options.streams)
     with ExitStack() as stack:
         try:
@@ -141,7 +143,7 @@ def _lead(options: argparse.Namespace, course: Course, run: Run, own: "OwnTruyca
             course.spike(kills if options.faults_in == "spike" else [])
     except KeyboardInterrupt:
         run.stopped = True
-        _say("stopped: readers leave, and then the report says what there is (within two minutes)")
+        _say("stopped: readers leave, and then the report says what there is (within two minutes; Ctrl-C again: none)")
     return held
 
 
@@ -153,9 +155,20 @@ def _allow_connections(most: int) -> None:
         _say(f"this process may have {hard:,} connections, and {most:,} may be needed: see `ulimit -Hn`")
 
 
-def _interrupt(here: Any) -> None:
-    """Ctrl-C goes to who leads the load: else it would be that of any reader who is just about."""
-    gevent.get_hub().loop.run_callback(here.throw, KeyboardInterrupt)
+def _interrupting(here: Any) -> Callable[[], None]:
+    """Ctrl-C goes to who leads the load: else it would be that of any reader who is just about.
+
+    At once again is the same: `timeout make load` sends it twice, to make, which passes it on, and to everybody.
+    """
+    last = float("-inf")
+
+    def interrupt() -> None:
+        nonlocal last
+        if time.monotonic() > last + _TOGETHER_SECONDS:
+            last = time.monotonic()
+            gevent.get_hub().loop.run_callback(here.throw, KeyboardInterrupt)
+
+    return interrupt
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -4,6 +4,7 @@ Whoever ends is started again after a moment, as compose does: one by a fault of
 watches (the process ids are printed).
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +52,8 @@ class OwnTruycap:
         self._redis.start()
         dsn = f"chdb://{self._folder}/store"
         room = {"TRUYCAP_LIVE_STREAMS": str(self._streams + 100)}
-        stack = Stack(self._folder, self._redis, dsn, sites=configured([SITE], HOST), **room).migrate()
+        left = {"TMPDIR": str(self._folder)}  # what chDB leaves there when it is killed goes with the rest
+        stack = Stack(self._folder, self._redis, dsn, sites=configured([SITE], HOST), **room, **left).migrate()
         more = ("--workers", str(self._workers)) if self._workers > 1 else ()
         for name, options in {"counter": (), "ingest": more, "api": ()}.items():
             self._services[name] = stack.service(name, *options)
@@ -97,6 +99,7 @@ class OwnTruycap:
             if name not in self._killed:
                 self.told(f"{name} has ended", True)
             self._killed.discard(name)
+            began = time.monotonic()
             gevent.sleep(_DOWN_SECONDS)
             if name == "redis":
                 self._redis.kill()
@@ -104,7 +107,7 @@ class OwnTruycap:
             else:
                 self._services[name].launch()
                 self._until_ready(name)
-            self.told(f"{name} is back", False)
+            self.told(f"{name} is back, after {time.monotonic() - began:.0f} s", False)
 
     def _until_ready(self, name: str) -> None:
         for _ in range(300):

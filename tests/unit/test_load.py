@@ -75,6 +75,13 @@ def test_what_may_not_be_while_the_load_is_held(run: Run, what: str) -> None:
     assert what in found
 
 
+def test_a_lag_that_grows_is_not_flat() -> None:
+    run = held()
+    for sample in run.samples[-60:]:
+        sample.oldest = 0.7
+    assert failed(run) == ["While held: the lag does not grow, mean of the first minute and of the last"]
+
+
 def test_memory_that_had_no_time_to_fill_is_not_judged() -> None:
     assert failed(held(memory=106.0, settled=60.0)) == []
 
@@ -88,6 +95,7 @@ def test_what_was_not_seen_is_not_well() -> None:
         "All that was acknowledged was accepted",
         "Nothing waits any more",
         "Every service ran and answered all the time",
+        "While held",
         "While held",
         "While held",
     ]
