@@ -14,7 +14,7 @@ from tests.load.tally import between
 from tests.load.target import TargetError
 from tests.load.verdict import BUSY_SHARE, PARTS, Step, best, cores, saturation, step
 
-_IDLE_SECONDS = 5.0
+_IDLE_SECONDS = 3.0
 _FIRST_USERS = 300
 _GROWTH = 1.5
 _STEP_SECONDS = 15.0
