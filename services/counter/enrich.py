@@ -186,14 +186,14 @@ def enrich(
         counted.add(key)
         if event.kind is _PAGEVIEW:
             visit = _see(event, agent, state, outcome)
-            outcome.rows.append(_row(batch.shard, arrival, agent, visit, 0))
+            outcome.rows.append(_row(batch.shard, arrival, agent, visit=visit))
         elif agent.bot:
             outcome.rejected.append(Rejected(arrival.position, "vote_of_a_bot"))
         else:
             vote = (event.site, event.item, event.visitor)
             previous = state.votes.get(vote, 0)
             state.votes[vote] = event.score
-            outcome.rows.append(_row(batch.shard, arrival, agent, False, previous))
+            outcome.rows.append(_row(batch.shard, arrival, agent, previous=previous))
 
 
 def _see(event: StreamEvent, agent: Agent, state: State, outcome: Outcome) -> bool:
@@ -228,7 +228,7 @@ def _leave(event: StreamEvent, before: Seen | None, visitors: dict[int, Seen], o
         visitors[event.visitor] = Seen(event.time, _LEFT)
 
 
-def _row(shard: int, arrival: Arrival, agent: Agent, visit: bool, previous: int) -> Row:
+def _row(shard: int, arrival: Arrival, agent: Agent, *, visit: bool = False, previous: int = 0) -> Row:
     event, site = arrival.event, arrival.site
     there = local(event.time, site.zone)
     # The site's id, not the event's: one string for all, while a row's is remembered.

@@ -39,6 +39,8 @@ COLUMNS = (
     "agent",
 )
 """Of the table `events`."""
+_OF_THE_EVENT = ("site", "time", "id", "visitor", "item", "score", "referrer", "title", "agent", "country")
+"""Which of them have the event's own names and values."""
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -101,8 +103,7 @@ def row_of(stored: Sequence[Any]) -> Row:
         kind=Kind(of["type"]),
         source=Source(of["source"]),
         member=of["kind"] == MEMBER,
-        **{name: of[name] for name in ("site", "time", "id", "visitor", "item", "score")},
-        **{name: of[name] for name in ("referrer", "title", "agent", "country")},
+        **{name: of[name] for name in _OF_THE_EVENT},
     )
     return Row(
         of["shard"],

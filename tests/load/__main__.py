@@ -131,16 +131,16 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
 def _lead(options: argparse.Namespace, course: Course, run: Run, own: "OwnTruycap | None") -> Step | None:
     """Through the phases that were asked for. The step that was held, where one was."""
     held: Step | None = None
-    kills = [partial(own.kill, name) for name in options.faults] if own else []
+    kills = {options.faults_in: [partial(own.kill, name) for name in options.faults]} if own else {}
     try:
         course.idle()
         course.ramp(options.users)
         if options.hold:
-            held = course.hold(options.hold, options.settle, kills if options.faults_in == "hold" else [])
+            held = course.hold(options.hold, options.settle, kills.get("hold", ()))
         if options.day:
             course.day(options.day)
         if options.spike:
-            course.spike(kills if options.faults_in == "spike" else [])
+            course.spike(kills.get("spike", ()))
     except KeyboardInterrupt:
         run.stopped = True
         _say("stopped: readers leave, and then the report says what there is (within two minutes; Ctrl-C again: none)")

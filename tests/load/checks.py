@@ -1,6 +1,6 @@
 """What must be so at the end of a run, and whether it is. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -36,14 +36,7 @@ def checks(run: Run) -> list[Check]:
     if hold := run.phase("hold"):
         found += _of_hold(run, hold)
     if spike := run.phase(SPIKE):
-        calm = calm_again(run, spike.end)
-        found.append(
-            Check(
-                f"After the spike the lag is gone within {CALM_SECONDS:.0f} s",
-                calm is not None and calm <= CALM_SECONDS,
-                "never" if calm is None else f"{calm:.0f} s",
-            )
-        )
+        found.append(_calm_in_time(run, "After the spike the lag is gone", [spike.end]))
     return found
 
 
@@ -82,13 +75,8 @@ def _of_course(run: Run) -> Iterator[Check]:
         said = "; ".join(fault.what for fault in losses) or "yes"
         yield Check("Every service ran and answered all the time", not losses, said)
     elif losses:
-        took = [calm_again(run, fault.at) for fault in losses]
-        known = [seconds for seconds in took if seconds is not None]
-        yield Check(
-            f"After every fault nothing waits for longer than a second, within {CALM_SECONDS:.0f} s",
-            len(known) == len(took) and max(known) <= CALM_SECONDS,
-            f"after {max(known):.0f} s at the latest" if len(known) == len(took) else "not after every one",
-        )
+        what = "After every fault nothing waits for longer than a second,"
+        yield _calm_in_time(run, what, [fault.at for fault in losses])
 
 
 def _of_hold(run: Run, hold: Phase) -> Iterator[Check]:
@@ -100,29 +88,48 @@ def _of_hold(run: Run, hold: Phase) -> Iterator[Check]:
     said = ", ".join(f"{number:,} x {status}" for status, number in sorted(wrong.items()))
     said = said or (f"none in {answers.total():,} answers" if answers else "nothing was answered")
     yield Check("While held: no error", bool(answers) and not wrong, said)
-    minute, last = run.within(hold.begin, hold.begin + _MINUTE), run.within(hold.end - _MINUTE, hold.end)
-    worst, long = max(_lags(run.within(hold.begin, hold.end)), default=None), hold.end - hold.begin >= 2 * _MINUTE
-    what, said = f"While held: the lag stays below {LAG_SECONDS:.0f} s", "not known"
-    yield Check(what, worst is not None and worst <= LAG_SECONDS, said if worst is None else f"at most {worst:.1f} s")
-    if long:
-        means = [fmean(lags) for some in (minute, last) if (lags := _lags(some))]
-        said = " and ".join(f"{mean:.2f} s" for mean in means) if len(means) == 2 else "not known"
-        flat = len(means) == 2 and means[1] <= means[0] + _FLAT_LAG_SECONDS
-        yield Check("While held: the lag does not grow, mean of the first minute and of the last", flat, said)
-    settling = run.phase(SETTLING)
-    if long and settling and settling.end - settling.begin >= _SETTLED_SECONDS:
-        grown = growth(minute, last)
-        said = ", ".join(f"{name} {share:+.1%}" for name, share in sorted(grown.items()))
-        yield Check(
-            f"While held: no memory grows by more than {FLAT_SHARE:.0%}, last minute against the first",
-            bool(grown) and all(share <= FLAT_SHARE for share in grown.values()),
-            said or "not known",
-        )
+    lags = _lags(run.within(hold.begin, hold.end))
+    yield Check(
+        f"While held: the lag stays below {LAG_SECONDS:.0f} s",
+        bool(lags) and max(lags) <= LAG_SECONDS,
+        f"at most {max(lags):.1f} s" if lags else "not known",
+    )
+    if hold.end - hold.begin >= 2 * _MINUTE:
+        minute, last = run.within(hold.begin, hold.begin + _MINUTE), run.within(hold.end - _MINUTE, hold.end)
+        yield _flat_lag(_lags(minute), _lags(last))
+        settling = run.phase(SETTLING)
+        if settling and settling.end - settling.begin >= _SETTLED_SECONDS:
+            yield _flat_memory(growth(minute, last))
+
+
+def _flat_lag(first: Sequence[float], last: Sequence[float]) -> Check:
+    what = "While held: the lag does not grow, mean of the first minute and of the last"
+    if not (first and last):
+        return Check(what, holds=False, found="not known")
+    before, after = fmean(first), fmean(last)
+    return Check(what, after <= before + _FLAT_LAG_SECONDS, f"{before:.2f} s and {after:.2f} s")
+
+
+def _flat_memory(grown: Mapping[str, float]) -> Check:
+    return Check(
+        f"While held: no memory grows by more than {FLAT_SHARE:.0%}, last minute against the first",
+        bool(grown) and all(share <= FLAT_SHARE for share in grown.values()),
+        ", ".join(f"{name} {share:+.1%}" for name, share in sorted(grown.items())) or "not known",
+    )
 
 
 def _lags(samples: Sequence[Sample]) -> list[float]:
     """How long the oldest event waited, each time it was known."""
     return [sample.oldest for sample in samples if sample.oldest is not None]
+
+
+def _calm_in_time(run: Run, what: str, since: Sequence[float]) -> Check:
+    """Whether all was calm again soon enough after each of these times."""
+    took = [calm_again(run, at) for at in since]
+    known = [seconds for seconds in took if seconds is not None]
+    every = len(known) == len(took)
+    said = f"after {max(known):.0f} s at the latest" if every else "never, after one of them at least"
+    return Check(f"{what} within {CALM_SECONDS:.0f} s", every and max(known) <= CALM_SECONDS, said)
 
 
 def calm_again(run: Run, since: float) -> float | None:

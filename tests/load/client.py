@@ -22,9 +22,9 @@ class Answer(NamedTuple):
     after: float = 1.0
 
 
-def connected(host: str, port: int) -> socket.socket:
-    """A connection that waits for ANSWER_SECONDS at most. OSError where there is none."""
-    family, kind, protocol, _, there = _resolved(host, port)
+def connected(url: str) -> socket.socket:
+    """A connection to a service, which waits for ANSWER_SECONDS at most. OSError where there is none."""
+    family, kind, protocol, _, there = _resolved(url)
     made = socket.socket(family, kind, protocol)
     made.settimeout(ANSWER_SECONDS)
     try:
@@ -37,18 +37,18 @@ def connected(host: str, port: int) -> socket.socket:
 
 
 @cache
-def _resolved(host: str, port: int) -> Any:
+def _resolved(url: str) -> Any:
     """Once for all: gevent asks in threads, which a busy load hardly lets run, even for what is an address already."""
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    parts = urlsplit(url)
+    return socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)[0]
 
 
 class Connection:
     """To the service at a base URL. A new one is made where the old one is closed."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._address = parts.hostname or "", parts.port or 80
-        self._host = parts.netloc
+        self._url = url
+        self._host = urlsplit(url).netloc
         self._socket: socket.socket | None = None
 
     def ask(self, method: str, path: str, headers: str, body: bytes = b"") -> Answer:
@@ -58,7 +58,7 @@ class Connection:
         reading = _Reading()
         try:
             if self._socket is None:
-                self._socket = connected(*self._address)
+                self._socket = connected(self._url)
             self._socket.sendall(head.encode() + body)
             while not reading.complete:
                 if not (piece := self._socket.recv(_PIECE)):

@@ -12,7 +12,7 @@ from tests.load.portal import hours
 from tests.load.record import Fault, Phase, Run
 from tests.load.tally import between
 from tests.load.target import TargetError
-from tests.load.verdict import BUSY_SHARE, PARTS, Step, best, cores, saturation, step
+from tests.load.verdict import PARTS, Step, best, cores, saturation, step
 
 _IDLE_SECONDS = 3.0
 _FIRST_USERS = 300
@@ -50,7 +50,7 @@ class Course:
         """What the machine does without the load."""
         began = self._phase("before", 0, _IDLE_SECONDS)
         self._run.idle = cores(self._run.within(began, time.time())).get("machine", 0.0)
-        if self._run.idle > BUSY_SHARE * self._run.cores:
+        if self._run.busy:
             self._say(
                 f"{self._run.idle:.2f} of {self._run.cores} cores are busy before the load comes: whatever else runs "
                 "here, it will seem to carry less than it does"

@@ -30,7 +30,7 @@ def deliver(
             answer = post(msgspec.json.encode({**event, "attempt": attempt} if attempt else event))
             if answer.status == 202:
                 tally.acknowledged += 1
-                tally.views += unsure
+                tally.views += bool(view_by)
                 unsure = False
                 return
             if "id" not in event:

@@ -51,9 +51,11 @@ class OwnTruycap:
     def _start(self) -> Self:
         self._redis.start()
         dsn = f"chdb://{self._folder}/store"
-        room = {"TRUYCAP_LIVE_STREAMS": str(self._streams + 100)}
-        left = {"TMPDIR": str(self._folder)}  # what chDB leaves there when it is killed goes with the rest
-        stack = Stack(self._folder, self._redis, dsn, sites=configured([SITE], HOST), **room, **left).migrate()
+        environment = {
+            "TRUYCAP_LIVE_STREAMS": str(self._streams + 100),
+            "TMPDIR": str(self._folder),  # what chDB leaves there when it is killed goes with the rest
+        }
+        stack = Stack(self._folder, self._redis, dsn, sites=configured([SITE], HOST), **environment).migrate()
         more = ("--workers", str(self._workers)) if self._workers > 1 else ()
         for name, options in {"counter": (), "ingest": more, "api": ()}.items():
             self._services[name] = stack.service(name, *options)

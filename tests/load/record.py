@@ -43,6 +43,10 @@ class Fault(Struct):
     loss: bool = False
 
 
+_BUSY_SHARE = 0.25
+"""Of the machine, before the load comes: more than the services do by themselves."""
+
+
 class Run(Struct):
     """A whole run.
 
@@ -75,6 +79,11 @@ class Run(Struct):
     before: dict[str, float] = {}
     after: dict[str, float] = {}
     difference: float = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something else ran on the machine."""
+        return self.idle > _BUSY_SHARE * self.cores
 
     def phase(self, name: str) -> Phase | None:
         """The phase of that name, where there was one."""

@@ -22,7 +22,6 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
     """Write report.html and report.json into the folder, which is there. What must be so, and whether it is."""
     found = checks(run)
     per_view = (run.acknowledged - run.pixels) / max(1, run.views)
-    busy = run.idle > verdict.BUSY_SHARE * run.cores
     told: dict[str, Any] = {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.phases[0].begin)),
         "run": run,
@@ -35,12 +34,11 @@ def write(folder: Path, run: Run, steps: Sequence[Step], held: Step | None) -> l
         "bottleneck": _bottleneck(run, steps),
         "faults": [_fault(run, fault) for fault in befell(run)],
         "charts": {draw.__name__: Markup(draw(run)) for draw in charts.ALL},
-        "needs": _needs(run, held, per_view) if held and not busy else [],
+        "needs": _needs(run, held, per_view) if held and not run.busy else [],
         "events_per_view": per_view,
         "bytes_per_view": verdict.BYTES_PER_VIEW,
         "peak_hour": max(hours()),
         "bytes_per_visitor": verdict.BYTES_PER_VISITOR,
-        "busy": busy,
         "spike": run.spike[1] / run.spike[0] if run.spike and run.spike[0] else None,
         "read_seconds": READ_SECONDS,
         "public": PUBLIC,

@@ -119,13 +119,12 @@ class Watcher(Visitor):
     @task
     def watch(self) -> None:
         who = portal.someone(self.chance)
-        url = urlsplit(self.target.api)
         request = (
-            f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {url.netloc}\r\n"
+            f"GET /v1/sites/{self.target.site}/live HTTP/1.1\r\nHost: {urlsplit(self.target.api).netloc}\r\n"
             f"Accept: text/event-stream\r\n{who.headers}\r\n"
         )
         began, outcome = time.perf_counter(), ""
-        with suppress(OSError), connected(url.hostname or "", url.port or 80) as stream:
+        with suppress(OSError), connected(self.target.api) as stream:
             stream.sendall(request.encode())
             some = stream.recv(_PIECE)
             outcome = some[9:12].decode("ascii", "replace")

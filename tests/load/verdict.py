@@ -13,8 +13,6 @@ LATE_MS = 500.0
 """A page view that is acknowledged no sooner holds a browser up that is about to leave the page."""
 LAG_SECONDS = 2.0
 SHED_SHARE = 0.005
-BUSY_SHARE = 0.25
-"""Of the machine, before the load comes: more than the services do by themselves."""
 _FULL = 0.9
 """Of a core: a program of one thread can do no more."""
 _ROOM = 0.6

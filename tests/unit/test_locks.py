@@ -2,12 +2,12 @@
 
 import re
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.truycap import ROOT
+
 _NAME = re.compile(r"^([A-Za-z0-9._-]+)", re.MULTILINE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
