@@ -18,6 +18,7 @@ from faststream.redis.message import FAKE_CONSUMER, BatchStreamMessage, RedisBat
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
+from services.counter.ahead import LEAST_ENTRIES, look_ahead
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter, Turn
 from services.counter.expire import Retention
@@ -33,8 +34,6 @@ from shared.errors import described
 from shared.sites import Sites
 from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
 
-MAX_ENTRIES = 100
-"""Entries in a batch; with MAX_ENTRY_EVENTS it bounds the events in memory and in one apply script."""
 SPACING_SECONDS = 0.2
 """Small batches begin at least this far apart: each makes a part in every table, to be merged and, after a restart,
 looked at."""
@@ -164,7 +163,7 @@ class ShardCounter:
         own = consumer, behind
         await self._recover(overlap, own, lambda _: True)
         self._log.info("counts what is new", epoch=epoch)
-        subscriber = self._subscriber(overlap, own, failed)
+        subscriber = await self._subscriber(overlap, own, failed)
         try:
             try:
                 await subscriber.start()
@@ -181,14 +180,15 @@ class ShardCounter:
         if failures:
             raise failures[0]
 
-    def _subscriber(self, overlap: Overlap, own: Own, failed: Callable[[BaseException], None]) -> Any:
+    async def _subscriber(self, overlap: Overlap, own: Own, failed: Callable[[BaseException], None]) -> Any:
         consumer, _ = own
+        ahead = await look_ahead(self._redis, self._shard)
         stream = StreamSub(
             events_key(self._shard),
             group=GROUP,
             consumer=consumer,
             batch=True,
-            max_records=MAX_ENTRIES,
+            max_records=ahead.entries,
             polling_interval=_BLOCK_MS,
         )
         subscriber = self._broker.subscriber(
@@ -202,19 +202,22 @@ class ShardCounter:
 
         @subscriber
         async def count(entries: list[Entry]) -> None:
+            nonlocal ahead
             started = time.monotonic()
             try:
                 async with self._counting:
                     await self._check_read(consumer, entries)
                     await self._recover(overlap, own, lambda first: first < entries[0].id)
                     # What comes alone is counted at once; after a full batch there is more to read meanwhile.
-                    await (overlap.begin if len(entries) == MAX_ENTRIES else overlap.count)(Batch(self._shard, entries))
+                    await (overlap.begin if ahead.full else overlap.count)(Batch(self._shard, entries))
+                if not ahead.full:
+                    await asyncio.sleep(max(0.0, started + SPACING_SECONDS - time.monotonic()))
+                ahead = await look_ahead(self._redis, self._shard)
+                stream.max_records = ahead.entries
             except Exception as error:
                 # Returning would let the subscriber read more before this batch is applied.
                 failed(error)
                 raise StopConsume from error
-            if len(entries) < MAX_ENTRIES:
-                await asyncio.sleep(max(0.0, started + SPACING_SECONDS - time.monotonic()))
 
         return subscriber
 
@@ -266,7 +269,7 @@ class ShardCounter:
 
         Whether there was one.
         """
-        read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=MAX_ENTRIES)
+        read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=LEAST_ENTRIES)
         for _, entries in read:
             batch = [Entry(EntryId.parse(name), fields) for name, fields in entries]
             await overlap.count(Batch(self._shard, batch))

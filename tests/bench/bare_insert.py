@@ -12,23 +12,38 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from types import MappingProxyType
 
+from services.counter.ahead import LEAST_ENTRIES, MOST_ENTRIES, MOST_EVENTS
 from services.counter.batch import Batch
 from services.counter.enrich import Outcome, State, enrich, sort_out
-from services.counter.session import MAX_ENTRIES
 from services.counter.write import columns, insert_settings
 from shared.clickhouse import ClickHouse
 from shared.schema import migrate
+from shared.streams import Entry
 from tests.bench.backlog import SITES, Part
+
+
+def together(part: Part) -> Iterator[list[Entry]]:
+    """The entries of each batch, as ahead.py would take them."""
+    some: list[Entry] = []
+    events = 0
+    for entry in part.entries():
+        number = int(entry.fields[b"n"])
+        if len(some) == MOST_ENTRIES or (len(some) >= LEAST_ENTRIES and events + number > MOST_EVENTS):
+            yield some
+            some, events = [], 0
+        some.append(entry)
+        events += number
+    if some:
+        yield some
 
 
 def batches(part: Part) -> Iterator[tuple[str, Mapping[str, Sequence[object]]]]:
     """Token and columns of each batch."""
-    state, entries = State(), part.entries()
-    while some := list(islice(entries, MAX_ENTRIES)):
-        batch, outcome = Batch(0, some), Outcome()
+    state = State()
+    for entries in together(part):
+        batch, outcome = Batch(0, entries), Outcome()
         arrivals = sort_out(batch, SITES, MappingProxyType({}), outcome)
         enrich(batch, arrivals, state, {}, outcome)
         yield batch.token, columns(outcome.rows)

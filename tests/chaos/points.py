@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 _POLL_SECONDS = 0.01
-_MAX_ENTRIES = 25
+_LEAST_ENTRIES = 25
+_MOST_EVENTS = 25
 
 
 class MissedError(Exception):
@@ -85,7 +86,7 @@ def reached(folder: Path, point: Point) -> None:
 
 def install(folder: Path) -> None:
     """Put the points into the program of this process."""
-    from services.counter import consume, ensure, session
+    from services.counter import ahead, consume, ensure, session
     from services.counter.batch import Batch
     from services.counter.resent import RecentIds
     from services.ingest import publish
@@ -101,7 +102,8 @@ def install(folder: Path) -> None:
         return look
 
     # Batches of few entries are full, so that one is written while the next is read: else that were rare.
-    session.MAX_ENTRIES = _MAX_ENTRIES
+    ahead.LEAST_ENTRIES = _LEAST_ENTRIES
+    ahead.MOST_EVENTS = _MOST_EVENTS
     _around(publish, "append_packed", before=at(Point.BEFORE_XADD), after=at(Point.AFTER_XADD))
     _around(RecentIds, "load", before=at(Point.TAKING_SHARD))
     _around(consume.BatchCounter, "count", before=at(Point.BATCH_READ, Point.RECOVERING))

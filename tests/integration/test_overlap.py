@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from services.counter import consume, session
+from services.counter import ahead, consume
 from services.counter.apply import apply
 from services.counter.batch import Batch
 from services.counter.ceiling import level_change
@@ -115,7 +115,8 @@ class Stage:
         self.applied: list[str] = []
         self._at: Callable[[], Awaitable[Any]] | None = at
         self._second = asyncio.Event()
-        monkeypatch.setattr(session, "MAX_ENTRIES", 2)
+        monkeypatch.setattr(ahead, "LEAST_ENTRIES", 2)
+        monkeypatch.setattr(ahead, "MOST_EVENTS", 4)
         monkeypatch.setattr(consume, "enrich", self._enrich)
         monkeypatch.setattr(consume, "write_once", self._write_once)
         monkeypatch.setattr(consume, "apply", self._apply)

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from services.counter.agents import recognise
+from services.counter.ahead import LEAST_ENTRIES
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter
 from services.counter.resent import RecentIds
-from services.counter.session import MAX_ENTRIES
 from services.counter.store import PatientStore
 from tests.bench.backlog import SITES, Part
 from tests.support.batches import ACCEPTED
@@ -43,13 +43,13 @@ class CountingRedis:
         self.trips += 1
         self.bytes += sum(len(word) for word in words if isinstance(word, bytes | str))
         # Commands that did not come packed would be words of their own, and far too many.
-        assert len(words) <= keys + 3 + MAX_ENTRIES
+        assert len(words) <= keys + 3 + LEAST_ENTRIES
         if keys == 1:
             asked = msgspec.msgpack.decode(words[keys + 1])
             self.commands += asked
             return msgspec.msgpack.encode([[False] * (len(command) - 2) for command in asked])
         self.commands += msgspec.msgpack.decode(words[keys + 2])
-        return MAX_ENTRIES
+        return LEAST_ENTRIES
 
 
 class CountingStore:
