@@ -19,22 +19,26 @@ _SHARES = list(accumulate(1 / rank for rank in range(1, len(SITES) + 1)))
 """The sites' shares are those of Zipf's law."""
 _KINDS = (Kind.PAGEVIEW, Kind.PING, Kind.LEAVE, Kind.RATING)
 _KIND_SHARES = list(accumulate((85, 9, 4, 2)))
-_ENTRY_EVENTS = (100, 250)
-_ENTRY_MS = 10
 _ROUND_TRIP_ENTRIES = 50
+
+DENSE = ((100, 250), 10)
+"""Least and most events of an entry, and from one to the next in ms: where ingest takes all that it can."""
+SPARSE = ((1, 3), 1)
+"""The same at 2,000 events a second: a commit takes no longer than a few events need to come."""
 
 
 class Part(NamedTuple):
     """A part of a backlog.
 
     number: from 0, each with ids of its own; visitors: how many there are, each of one site, the same in every part;
-    begin: when its first entry was written, in ms.
+    begin: when its first entry was written, in ms; shape: DENSE or SPARSE.
     """
 
     number: int
     events: int
     visitors: int
     begin: int
+    shape: tuple[tuple[int, int], int] = DENSE
 
     def entries(self) -> Iterator[Entry]:
         """Its entries, always the same ones."""
@@ -43,8 +47,9 @@ class Part(NamedTuple):
         sites = random.Random(0).choices(list(SITES), cum_weights=_SHARES, k=self.visitors)
         countries = ("VN", "VN", "VN", "US", "")
         left, ms = self.events, self.begin
+        sizes, apart = self.shape
         while left:
-            size = min(left, chance.randint(*_ENTRY_EVENTS))
+            size = min(left, chance.randint(*sizes))
             events = []
             for kind in chance.choices(_KINDS, cum_weights=_KIND_SHARES, k=size):
                 view, visitor = chance.choice(views), chance.randrange(self.visitors)
@@ -68,7 +73,7 @@ class Part(NamedTuple):
             content = encode_entry(events)
             fields = {b"v": content.v, b"n": b"%d" % content.n, b"events": content.events}
             yield Entry(EntryId(ms, 0), fields)
-            left, ms = left - size, ms + _ENTRY_MS
+            left, ms = left - size, ms + apart
 
 
 def append_part(redis: "Redis", shard: int, part: Part) -> None:
