@@ -13,12 +13,12 @@ from typing import Any
 
 from faststream import AckPolicy
 from faststream.exceptions import StopConsume
-from faststream.redis import RedisBroker, StreamSub
+from faststream.redis import RedisBroker
 from faststream.redis.message import FAKE_CONSUMER, BatchStreamMessage, RedisBatchStreamMessage
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from services.counter.ahead import LEAST_ENTRIES, look_ahead
+from services.counter.ahead import AheadSub, look_ahead
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter, Turn
 from services.counter.expire import Retention
@@ -35,8 +35,8 @@ from shared.sites import Sites
 from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
 
 SPACING_SECONDS = 0.2
-"""Small batches begin at least this far apart: each makes a part in every table, to be merged and, after a restart,
-looked at."""
+"""Batches that are not full begin at least this far apart: each makes a part in every table, to be merged and, after a
+restart, looked at."""
 HEARTBEAT_SECONDS = 0.5
 STUCK_SECONDS = 3.0
 """A session in which entries wait for so long while no batch is under way is ended."""
@@ -182,15 +182,9 @@ class ShardCounter:
 
     async def _subscriber(self, overlap: Overlap, own: Own, failed: Callable[[BaseException], None]) -> Any:
         consumer, _ = own
+        stream = AheadSub(self._shard, consumer, polling_interval=_BLOCK_MS)
         ahead = await look_ahead(self._redis, self._shard)
-        stream = StreamSub(
-            events_key(self._shard),
-            group=GROUP,
-            consumer=consumer,
-            batch=True,
-            max_records=ahead.entries,
-            polling_interval=_BLOCK_MS,
-        )
+        stream.allow(ahead)
         subscriber = self._broker.subscriber(
             stream=stream,
             ack_policy=AckPolicy.MANUAL,
@@ -208,12 +202,12 @@ class ShardCounter:
                 async with self._counting:
                     await self._check_read(consumer, entries)
                     await self._recover(overlap, own, lambda first: first < entries[0].id)
-                    # What comes alone is counted at once; after a full batch there is more to read meanwhile.
+                    # After a full batch there is more to read meanwhile.
                     await (overlap.begin if ahead.full else overlap.count)(Batch(self._shard, entries))
                 if not ahead.full:
                     await asyncio.sleep(max(0.0, started + SPACING_SECONDS - time.monotonic()))
                 ahead = await look_ahead(self._redis, self._shard)
-                stream.max_records = ahead.entries
+                stream.allow(ahead)
             except Exception as error:
                 # Returning would let the subscriber read more before this batch is applied.
                 failed(error)
@@ -269,7 +263,8 @@ class ShardCounter:
 
         Whether there was one.
         """
-        read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=LEAST_ENTRIES)
+        ahead = await look_ahead(self._redis, self._shard)
+        read: Any = await self._redis.xreadgroup(GROUP, consumer, {events_key(self._shard): ">"}, count=ahead.entries)
         for _, entries in read:
             batch = [Entry(EntryId.parse(name), fields) for name, fields in entries]
             await overlap.count(Batch(self._shard, batch))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 _POLL_SECONDS = 0.01
-_LEAST_ENTRIES = 25
-_MOST_EVENTS = 25
+_LEAST_ENTRIES = 5
+_MOST_EVENTS = 15
 
 
 class MissedError(Exception):

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from services.counter.agents import recognise
-from services.counter.ahead import LEAST_ENTRIES
 from services.counter.batch import Batch
 from services.counter.consume import BatchCounter
 from services.counter.resent import RecentIds
@@ -21,6 +20,8 @@ from tests.bench.backlog import SITES, Part
 from tests.support.batches import ACCEPTED
 
 EVENTS = 5_000
+ENTRIES = 50
+"""More than hold so many events here."""
 CALLS = 34
 """Calls of functions, of Python or C, per event of a batch."""
 COMMANDS = 1.05
@@ -43,13 +44,13 @@ class CountingRedis:
         self.trips += 1
         self.bytes += sum(len(word) for word in words if isinstance(word, bytes | str))
         # Commands that did not come packed would be words of their own, and far too many.
-        assert len(words) <= keys + 3 + LEAST_ENTRIES
+        assert len(words) <= keys + 3 + ENTRIES
         if keys == 1:
             asked = msgspec.msgpack.decode(words[keys + 1])
             self.commands += asked
             return msgspec.msgpack.encode([[False] * (len(command) - 2) for command in asked])
         self.commands += msgspec.msgpack.decode(words[keys + 2])
-        return LEAST_ENTRIES
+        return ENTRIES
 
 
 class CountingStore:
