@@ -231,9 +231,10 @@ async def ensure_group(redis: "Redis", shard: int) -> None:
 
     A subscriber would create its group at `$` and so never see what was accepted before its first start.
     """
-    groups: list[dict[str, Any]] = await redis.xinfo_groups(events_key(shard)) if await redis.exists(events_key(shard)) else []
-    if any(group["name"] == GROUP.encode() for group in groups):
-        return  # not created in vain: a full Redis would refuse it
+    if await redis.exists(events_key(shard)):
+        groups: list[dict[str, Any]] = await redis.xinfo_groups(events_key(shard))
+        if any(group["name"] == GROUP.encode() for group in groups):
+            return  # not created in vain: a full Redis would refuse it
     try:
         await redis.xgroup_create(events_key(shard), GROUP, id="0", mkstream=True)
     except ResponseError as error:
