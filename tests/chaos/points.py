@@ -17,7 +17,7 @@ from typing import Any
 
 _POLL_SECONDS = 0.01
 _LEAST_ENTRIES = 10
-_MOST_EVENTS = 25
+_MOST_EVENTS = 60
 
 
 class MissedError(Exception):
@@ -101,7 +101,7 @@ def install(folder: Path) -> None:
 
         return look
 
-    # Batches of 25 events are full, so that one is written while the next is read: else that were rare.
+    # Batches of 60 events are full, so that one is written while the next is read: else that were rare.
     ahead.LEAST_ENTRIES = _LEAST_ENTRIES
     ahead.MOST_EVENTS = _MOST_EVENTS
     _around(publish, "append_packed", before=at(Point.BEFORE_XADD), after=at(Point.AFTER_XADD))
