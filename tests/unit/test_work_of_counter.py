@@ -21,7 +21,7 @@ from tests.support.batches import ACCEPTED
 
 EVENTS = 5_000
 ENTRIES = 50
-"""More than hold so many events here."""
+"""The batch has fewer entries."""
 CALLS = 34
 """Calls of functions, of Python or C, per event of a batch."""
 COMMANDS = 1.05
