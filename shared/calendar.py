@@ -1,11 +1,12 @@
 """Dates as a site's visitors see them: days, weeks (Monday first), months and years in the site's time zone."""
 
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-_MINUTE = 60 * 1000
+MINUTE_MS = 60 * 1000
+_MOST_MINUTES = 4096
 
 
 class Local(NamedTuple):
@@ -15,16 +16,33 @@ class Local(NamedTuple):
     hour: int
 
 
+class Clock(dict[int, Local]):
+    """What a clock in a zone shows, by the minute (since 1970 UTC); as a dict, for a look-up must cost next to nothing.
+
+    Since 1972 every offset, and every change of one, falls on a whole minute (tz database).
+    """
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        super().__init__()
+        self._zone = zone
+
+    def __missing__(self, minute: int) -> Local:
+        there = datetime.fromtimestamp(minute * 60, UTC).astimezone(self._zone)
+        if len(self) >= _MOST_MINUTES:
+            self.clear()
+        self[minute] = shown = Local(there.date(), there.hour)
+        return shown
+
+
+@cache
+def clock(zone: ZoneInfo) -> Clock:
+    """The clock of a zone."""
+    return Clock(zone)
+
+
 def local(time_ms: int, zone: ZoneInfo) -> Local:
     """The date and hour that a clock in `zone` shows at `time_ms` (milliseconds since 1970 UTC)."""
-    return _local_minute(time_ms // _MINUTE, zone)
-
-
-@lru_cache(maxsize=4096)
-def _local_minute(minute: int, zone: ZoneInfo) -> Local:
-    # Since 1972 every offset, and every change of one, falls on a whole minute (tz database).
-    there = datetime.fromtimestamp(minute * 60, UTC).astimezone(zone)
-    return Local(there.date(), there.hour)
+    return clock(zone)[time_ms // MINUTE_MS]
 
 
 def month_of(day: date) -> date:

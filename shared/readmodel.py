@@ -3,8 +3,10 @@
 All of it can be made again from ClickHouse. Only the counter changes it (and `truycap rebuild`), only the api reads it.
 """
 
+from collections.abc import Collection
 from datetime import date
 from enum import IntEnum, StrEnum
+from struct import pack
 
 from shared.calendar import day_key, month_key, year_key
 from shared.events import Source
@@ -15,8 +17,9 @@ ONLINE_MS = 5 * 60 * 1000
 VISIT_MS = 30 * 60 * 1000
 """A page view starts a visit where its visitor was not seen in the 30 minutes before it."""
 TOTAL = "total"
-_TIMES = 10**13
-"""Above every time in ms until the year 2286. Scores are doubles, exact up to 9 * 10**15."""
+SCORES_APART = 10**13
+"""From a score of presence to that of the next presence at the same time: above every time in ms until the year 2286.
+Scores are doubles, exact up to 9 * 10**15."""
 
 
 class Presence(IntEnum):
@@ -26,9 +29,6 @@ class Presence(IntEnum):
     MEMBER = 1
     BOT = 2
     LEFT = 3
-
-
-_PRESENCES = tuple(Presence)
 
 
 class Measure(StrEnum):
@@ -87,18 +87,12 @@ def presence_key(shard: int, site: str, source: Source = Source.LIVE) -> str:
 
 def presence_score(presence: Presence, at: int) -> int:
     """Somebody last seen at a time (ms) as what. So one set says both, and who is what in a time is a range of it."""
-    return presence * _TIMES + at
-
-
-def presence_of(score: int) -> tuple[Presence, int]:
-    """As what, and when (ms), somebody with this score was seen last."""
-    presence, at = divmod(score, _TIMES)
-    return _PRESENCES[presence], at
+    return presence * SCORES_APART + at
 
 
 def presence_since(presence: Presence, at: int) -> tuple[int, int]:
     """The least and the greatest score of who was seen as that at a time (ms) or later."""
-    return presence_score(presence, at), presence_score(presence, _TIMES - 1)
+    return presence_score(presence, at), presence_score(presence, SCORES_APART - 1)
 
 
 def readers_key(shard: int, site: str, item: str) -> str:
@@ -112,4 +106,10 @@ def readers_prefix(shard: int) -> str:
 
 
 def visitor_member(visitor: int) -> str:
+    """A visitor in the sets of presence and readers."""
     return visitor.to_bytes(8).hex()
+
+
+def visitor_members(visitors: Collection[int]) -> list[str]:
+    """Many of them at once, in a quarter of the time."""
+    return pack(f">{len(visitors)}Q", *visitors).hex(" ", 8).split()

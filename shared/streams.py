@@ -122,7 +122,7 @@ def decode_entry(entry: Entry) -> list[StreamEvent | Malformed]:
     Where the entry as a whole cannot be read, the list holds one `Malformed` that counts for all of its events.
     """
     fields = entry.fields
-    content = Content(fields.get(b"v", b""), _count(fields.get(b"n")), fields.get(b"events", b""))
+    content = Content(fields.get(b"v", b""), number_of_events(entry), fields.get(b"events", b""))
     if content.v != _VERSION:
         return [Malformed("unknown_version", content)]
     events: list[StreamEvent | Malformed]
@@ -147,8 +147,10 @@ def _decode_or_not(raw: msgspec.Raw) -> StreamEvent | Malformed:
         return Malformed("undecodable", Content(_VERSION, 1, _encode([raw])))
 
 
-def _count(field: bytes | None) -> int:
-    return min(int(field), MAX_ENTRY_EVENTS) if field and field.isdigit() else 1
+def number_of_events(entry: Entry) -> int:
+    """How many events an entry says to hold; 1 where it says nothing that can be."""
+    n = entry.fields.get(b"n")
+    return min(int(n), MAX_ENTRY_EVENTS) if n and n.isdigit() else 1
 
 
 def sent_again(content: Content) -> Content:

@@ -1,12 +1,12 @@
 """A batch: exactly the entries that are pending for one consumer, in stream order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
 
 from shared.events import StreamEvent
-from shared.streams import REPLAYED, Entry, EntryId, Malformed, decode_entry
+from shared.streams import REPLAYED, Entry, EntryId, Malformed, decode_entry, number_of_events
 
 
 class Position(NamedTuple):
@@ -35,12 +35,13 @@ class Batch:
         """The entries that were dead letters."""
         return frozenset(entry.id for entry in self.entries if REPLAYED in entry.fields)
 
-    @cached_property
-    def events(self) -> list[tuple[EntryId, list[StreamEvent | Malformed]]]:
-        """What the entries hold, decoded, in order; a place in a list is an event's number."""
-        return [(entry.id, decode_entry(entry)) for entry in self.entries]
+    @property
+    def events(self) -> Iterator[tuple[EntryId, list[StreamEvent | Malformed]]]:
+        """What the entries hold, in order; a place in a list is an event's number. Decoded one by one, as they are
+        asked for: an event that was just made is still in the processor's cache."""
+        return ((entry.id, decode_entry(entry)) for entry in self.entries)
 
     @cached_property
     def size(self) -> int:
-        """How many events there are; an entry that cannot be read at all is one."""
-        return sum(len(events) for _, events in self.events)
+        """How many events there are, as the entries say."""
+        return sum(map(number_of_events, self.entries))

@@ -11,7 +11,7 @@ the level begins at 0.
 from collections import Counter
 from collections.abc import Collection
 
-from services.counter.enrich import Outcome
+from services.counter.outcome import Outcome
 from shared.errors import TruycapError
 from shared.streams import EntryId
 

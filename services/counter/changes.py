@@ -6,12 +6,14 @@ the events; its scores are text, for Lua would print each number anew.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain, compress
 
 from services.counter.batch import Batch
 from services.counter.commands import Command, Word, binary, parts
-from services.counter.enrich import Computed, Outcome, State
-from services.counter.rows import Row
-from shared.events import Kind, Source
+from services.counter.outcome import Computed, Outcome
+from services.counter.places import Place
+from services.counter.rows import Columns, Row
+from shared.events import Kind
 from shared.readmodel import (
     ONLINE_MS,
     VISIT_MS,
@@ -26,7 +28,7 @@ from shared.readmodel import (
     ratings_key,
     readers_key,
     views_key,
-    visitor_member,
+    visitor_members,
     votes_field,
     votes_key,
 )
@@ -36,22 +38,22 @@ _PAGEVIEW = Kind.PAGEVIEW
 _WEEK_SECONDS = 7 * 86_400
 
 
-def changes(computed: Computed) -> Iterator[Command]:
-    """All commands of a batch, whose rows are as they are stored."""
+def changes(computed: Computed, stored: Columns) -> Iterator[Command]:
+    """All commands of a batch. stored: its rows."""
     batch, state, outcome = computed
     shard = batch.shard
-    yield from count_changes(shard, outcome.rows)
-    yield from rating_changes(shard, outcome.rows)
-    yield from presence_changes(shard, outcome, state)
-    yield from reader_changes(shard, outcome)
+    yield from count_changes(shard, stored)
+    yield from rating_changes(shard, compress(outcome.rows, stored["score"]))
+    yield from presence_changes(shard, state.places.values())
+    yield from reader_changes(shard, state.places.values())
     yield from delivery_changes(batch, outcome)
 
 
-def count_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
-    """Visits and page views by period, views by item."""
-    people = [row for row in rows if row.event.kind is _PAGEVIEW and not row.agent.bot]
-    per_day = Counter((row.site, row.there.date, row.visit) for row in people)
-    views = Counter((row.site, row.event.item) for row in people)
+def count_changes(shard: int, stored: Columns) -> Iterator[Command]:
+    """Visits and page views by period, views by item. By column, as loops in C."""
+    people = [of == _PAGEVIEW and not bot for of, bot in zip(stored["type"], stored["bot"], strict=True)]
+    per_day = Counter(compress(zip(stored["site"], stored["date"], stored["visit"], strict=True), people))
+    views = Counter(compress(zip(stored["site"], stored["item"], strict=True), people))
     totals: Counter[tuple[str, str]] = Counter()
     for (site, day, visit), number in per_day.items():
         for period in counted_periods(day):
@@ -76,41 +78,43 @@ def rating_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
             yield "HINCRBY", ratings_key(shard, row.site), ratings_field(vote.item, row.previous), -1
 
 
-def presence_changes(shard: int, outcome: Outcome, state: State) -> Iterator[Command]:
+def presence_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
     """As what each visitor was seen last, and when; whoever was seen before the visit window goes."""
-    for place, latest in outcome.latest.items():
-        site, source = place
-        stood = state.stood.get(place, {})
-        here: list[Word] = []
-        for visitor, now in state.seen[place].items():
-            if now is not stood.get(visitor):
-                here += str(presence_score(now.presence, now.at)), visitor_member(visitor)
-        key = presence_key(shard, site, source)
-        for part in parts(here):
+    for place in places:
+        if not place.latest:
+            continue
+        key = presence_key(shard, place.site, place.source)
+        seen = {visitor: score for visitor, score in place.seen.items() if score}
+        here = zip(map(str, seen.values()), visitor_members(seen), strict=True)
+        for part in parts(list(chain.from_iterable(here))):
             yield "ZADD", key, *part
+        gone = place.latest - VISIT_MS - 1
         for presence in Presence:
-            yield "ZREMRANGEBYSCORE", key, presence_score(presence, 0), presence_score(presence, latest - VISIT_MS - 1)
+            yield "ZREMRANGEBYSCORE", key, presence_score(presence, 0), presence_score(presence, gone)
         # Longer than any outage during which events wait: they find who was seen before it.
         yield "EXPIRE", key, _WEEK_SECONDS
 
 
-def reader_changes(shard: int, outcome: Outcome) -> Iterator[Command]:
+def reader_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
     """Who has an item open."""
-    for (site, item), who in outcome.readers.items():
-        key = readers_key(shard, site, item)
-        gone: list[Word] = []
-        here: list[Word] = []
-        for visitor, at in who.items():
-            if at is None:
-                gone.append(visitor_member(visitor))
-            else:
-                here += str(at), visitor_member(visitor)
-        for part in parts(gone):
-            yield "ZREM", key, *part
-        for part in parts(here):
-            yield "ZADD", key, *part
-        yield "ZREMRANGEBYSCORE", key, "-inf", f"({outcome.latest[site, Source.LIVE] - ONLINE_MS}"
-        yield "EXPIRE", key, 2 * ONLINE_MS // 1000
+    for place in places:
+        oldest = f"({place.latest - ONLINE_MS}"
+        members = iter(visitor_members([visitor for who in place.readers.values() for visitor in who]))
+        for item, who in place.readers.items():
+            key = readers_key(shard, place.site, item)
+            gone: list[Word] = []
+            here: list[Word] = []
+            for at, member in zip(who.values(), members, strict=False):  # the next item's follow
+                if at is None:
+                    gone.append(member)
+                else:
+                    here += str(at), member
+            if gone:
+                yield from (("ZREM", key, *part) for part in parts(gone))
+            if here:
+                yield from (("ZADD", key, *part) for part in parts(here))
+            yield "ZREMRANGEBYSCORE", key, "-inf", oldest
+            yield "EXPIRE", key, 2 * ONLINE_MS // 1000
 
 
 def delivery_changes(batch: Batch, outcome: Outcome) -> Iterator[Command]:

@@ -13,14 +13,17 @@ from services.counter.apply import apply
 from services.counter.batch import Batch
 from services.counter.ceiling import LETTER, level_change
 from services.counter.changes import changes
-from services.counter.enrich import UNKNOWN_SITE, Computed, Outcome, enrich, sort_out
+from services.counter.enrich import enrich
 from services.counter.ensure import ensure_written
 from services.counter.expired import Expired
 from services.counter.left_out import left_out
+from services.counter.outcome import Computed, Outcome
 from services.counter.resent import RecentIds, find_stored, positions_among, resent
+from services.counter.rows import columns
+from services.counter.sort_out import UNKNOWN_SITE, sort_out
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
-from services.counter.write import columns, write_once
+from services.counter.write import write_once
 from shared import log, metrics, tracing
 from shared.errors import TruycapError, described
 from shared.sites import Sites
@@ -97,13 +100,14 @@ class BatchCounter:
         before = self._before
         computed = self._before = await self._compute(batch, before)
         outcome = computed.outcome
-        values = columns(outcome.rows)
+        values = columns(batch.shard, outcome.rows)
         await _breathe(before)
-        commands = list(changes(computed))
+        commands = list(changes(computed, values))
         await turn()
         if batch.recovered or not await write_once(self._store, batch.token, values, self._guard):
             await ensure_written(self._store, batch, outcome, self._guard)
-            commands = list(changes(computed))  # what stands there may be other rows
+            # What stands there may be other rows.
+            commands = list(changes(computed, columns(batch.shard, outcome.rows)))
             self._recent.add(outcome.rows)
         async with self._redis_free:
             applied = await apply(self._redis, batch, self._epoch, commands)
@@ -124,15 +128,14 @@ class BatchCounter:
             arrivals = sort_out(batch, self._sites, self._expired, outcome)
         async with self._redis_free:
             state = await read_state(self._redis, batch.shard, self._epoch, arrivals, before)
-        again = resent(arrivals)
+        again = resent(arrivals.again)
         stored = positions_among(before.outcome.rows, again) if before else {}
-        stored |= self._recent.positions(arrivals)
         stored |= await find_stored(self._store, batch.shard, again)
         await _breathe(before)
-        enrich(batch, arrivals, state, stored, outcome)
+        self._recent.begin(batch, stored)
+        enrich(arrivals.rows, state, self._recent, outcome)
         outcome.level_change = level_change(batch.shard, state.dead_level, outcome, batch.replayed, self._ceiling)
         await _breathe(before)
-        self._recent.add(outcome.rows)
         return Computed(batch, state, outcome)
 
 

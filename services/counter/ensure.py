@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Sequence
 
 from services.counter.batch import Batch
-from services.counter.enrich import Outcome
+from services.counter.outcome import Outcome
 from services.counter.roll_ups import filling
-from services.counter.rows import Row
+from services.counter.rows import Row, columns
 from services.counter.store import Guard, PatientStore
 from services.counter.truth import ROLL_UPS, sql
 from services.counter.write import where_rows, write, written
@@ -47,7 +47,8 @@ async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, gu
         if not missing:
             break
         # Not the same token twice: the first one may be known, and its rows not there.
-        await write(store, batch.token if number == 0 else f"{batch.token}:{number}", missing, guard)
+        token = batch.token if number == 0 else f"{batch.token}:{number}"
+        await write(store, token, columns(batch.shard, missing), guard)
     else:
         raise StoreError(
             f"ClickHouse took batch {batch.token} {_ATTEMPTS} times and does not show it. Nothing is lost: the batch "

@@ -3,13 +3,15 @@
 import logging
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
 from services.counter.batch import Batch, Position
-from services.counter.enrich import ID_BYTES, Outcome
+from services.counter.outcome import Outcome
+from services.counter.sort_out import ID_BYTES
 from shared.events import StreamEvent
+from shared.streams import decode_entry
 
 SHOWN = 5
 """Of so many events a line says which they are."""
@@ -50,6 +52,6 @@ def _lines(level: int, what: str, found: Sequence[tuple[str, Position, int]], ba
 
 def _id(batch: Batch, position: Position) -> str | None:
     """The id that the tracker gave an event; pings, leaves and what cannot be decoded have none."""
-    _, events = batch.events[bisect_left(batch.events, position.entry, key=itemgetter(0))]
-    event = events[position.number]
+    entry = batch.entries[bisect_left(batch.entries, position.entry, key=attrgetter("id"))]
+    event = decode_entry(entry)[position.number]
     return str(UUID(bytes=event.id)) if isinstance(event, StreamEvent) and len(event.id) == ID_BYTES else None

@@ -6,6 +6,7 @@ repeat a request by itself, and a first sending may arrive after its resend; tha
 of the last minutes are kept in memory.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
@@ -13,8 +14,7 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
-from services.counter.batch import Position
-from services.counter.enrich import Arrival
+from services.counter.batch import Batch, Position
 from services.counter.rows import Row
 from shared.clickhouse import Queries, format_time
 from shared.events import Source, StreamEvent
@@ -27,25 +27,35 @@ LATE_MS = 24 * 3600 * 1000
 """What happened so long before it was accepted is a replayed dead letter; such are looked up, not remembered."""
 MOST_RECENT = 200_000
 _IDS_PER_QUERY = 1000
+_LIVE = Source.LIVE
 _QUERIES = resources.files("services.counter").joinpath("queries")
 _STORED = _QUERIES.joinpath("resent.sql").read_text("utf-8")
 _RECENT = _QUERIES.joinpath("recent.sql").read_text("utf-8")
 
+
 Positions = dict[tuple[str, bytes], Position]
 """Where events were counted, by (site, id)."""
+_Entries = dict[str, dict[bytes, EntryId]]
+"""In which entry they were counted, by site, then id: no object of their own, for there are as many as 200,000."""
 
 
 class RecentIds:
-    """The ids of the live events that were counted in the last RECENT_MS, at most MOST_RECENT.
+    """The ids of the live events that were counted in the last RECENT_MS, at most MOST_RECENT and a batch.
 
     Whoever computes a batch again must decide the same, though what is in memory depends on when the session began. So
-    `positions` looks back from an event's own entry, never further than `load` does for whatever is not applied yet.
-    Beyond MOST_RECENT ids in RECENT_MS the earliest are forgotten, and then two counters may differ about them.
+    `first` looks back from an event's own entry, never further than `load` does for whatever is not applied yet. Beyond
+    MOST_RECENT ids in RECENT_MS the earliest are forgotten, and then two counters may differ about them.
     """
 
     def __init__(self) -> None:
-        # As plain tuples, which take less time than positions, and there are as many as 200,000.
-        self._positions: dict[tuple[str, bytes], tuple[EntryId, int]] = {}
+        self._new: _Entries = defaultdict(dict)
+        self._old: _Entries = defaultdict(dict)
+        self._once: _Entries = defaultdict(dict)
+        self._stored: Positions = {}
+        self._old_until = 0
+        """No entry of the old ones was written later, in ms."""
+        self._until = self._begin = 0
+        """When the batch's last and first entry were written."""
 
     @classmethod
     async def load(cls, redis: "Redis", store: Queries, shard: int) -> "RecentIds":
@@ -59,48 +69,53 @@ class RecentIds:
                 "most": MOST_RECENT,
                 "late": LATE_MS,
             }
-            for site, event_id, ms, seq, number in await store.query(_RECENT, parameters):
-                recent._positions[site, event_id] = EntryId(ms, seq), number
+            for site, event_id, ms, seq in await store.query(_RECENT, parameters):
+                recent._new[site][event_id] = EntryId(ms, seq)
+                recent._until = ms
         return recent
 
-    def positions(self, arrivals: Iterable[Arrival]) -> Positions:
-        """Where those of the arrivals were counted that are known from an entry at most RECENT_MS before their own."""
-        found: Positions = {}
-        for arrival in arrivals:
-            key = (arrival.event.site, arrival.event.id)
-            known = self._positions.get(key)
-            if known and arrival.entry.ms - known[0].ms <= RECENT_MS:
-                found[key] = Position(*known)
-        return found
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Note a batch's rows, and forget what is older than RECENT_MS before the first of them.
+    def begin(self, batch: Batch, stored: Positions) -> None:
+        """A batch comes. stored: where those of its events that may have been counted before stand, as far as they do.
 
         No batch begins earlier than the one before it, but it may begin before that one's end.
         """
-        live = Source.LIVE
-        new = {
-            (row.site, event.id): (row.entry, row.number)
-            for row in rows
-            if (event := row.event).source is live and row.entry.ms - event.time <= LATE_MS
-        }
-        for key in self._positions.keys() & new.keys():
-            del self._positions[key]  # the order is that of the positions
-        self._positions |= new
-        oldest = rows[0].entry.ms - RECENT_MS if rows else 0
-        surplus = len(self._positions) - MOST_RECENT
-        old = []  # found in one go: to look for the first one again and again would walk over those that were deleted
-        for number, (key, position) in enumerate(self._positions.items()):
-            if position[0].ms >= oldest and number >= surplus:
-                break
-            old.append(key)
-        for key in old:
-            del self._positions[key]
+        self._begin = batch.entries[0].id.ms
+        if self._old_until < self._begin - RECENT_MS or sum(map(len, self._new.values())) >= MOST_RECENT // 2:
+            self._old, self._old_until, self._new = self._new, self._until, defaultdict(dict)
+        self._until = max(self._until, batch.entries[-1].id.ms)
+        self._stored = stored
+        self._once.clear()
+
+    def first(self, row: Row) -> bool:
+        """Whether an event of the batch was not counted before; then it is now."""
+        event, entry, site = row.event, row.entry, row.place.site
+        given = event.id
+        known = self._new[site].get(given) or self._old[site].get(given)
+        if known is None and self._once:
+            known = self._once[site].get(given)
+        # What stands in the same entry is this very event where it was loaded, and another where it was noted here.
+        if known and (known < entry or known is entry):
+            if entry.ms - known.ms <= RECENT_MS or known.ms >= self._begin:
+                return False
+        if self._stored and (there := self._stored.get((site, given))) and there < row.position:
+            return False
+        self._note(row)
+        return True
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Note rows that somebody else has counted."""
+        for row in rows:
+            self._note(row)
+
+    def _note(self, row: Row) -> None:
+        event = row.event
+        kept = event.source is _LIVE and row.entry.ms - event.time <= LATE_MS
+        (self._new if kept else self._once)[row.place.site][event.id] = row.entry
 
 
-def resent(arrivals: Iterable[Arrival]) -> list[StreamEvent]:
-    """The events among the arrivals that may have been counted before."""
-    return [event for arrival in arrivals if (event := arrival.event).attempt and event.id]
+def resent(again: Iterable[Row]) -> list[StreamEvent]:
+    """Of the events that may have been counted before, those that have an id to be looked up by."""
+    return [row.event for row in again if row.event.id]
 
 
 def positions_among(rows: Iterable[Row], resent: Iterable[StreamEvent]) -> Positions:

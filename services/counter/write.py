@@ -1,11 +1,10 @@
 """The batch's INSERT into ClickHouse: one, with a token that lets it happen once; and what stands there."""
 
-from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from services.counter.batch import Batch, Position
-from services.counter.enrich import OLDEST_MS
-from services.counter.rows import COLUMNS, Row, row_of, values
+from services.counter.sort_out import OLDEST_MS
+from services.counter.rows import Columns, Row, row_of
 from services.counter.store import Guard, PatientStore
 from shared.clickhouse import format_time
 from shared.events import StreamEvent
@@ -13,10 +12,6 @@ from shared.events import StreamEvent
 _QUERIES = resources.files("services.counter").joinpath("queries")
 _WRITTEN = _QUERIES.joinpath("written.sql").read_text("utf-8")
 
-Columns = Mapping[str, Sequence[object]]
-"""Of the table `events`, by name, equally long."""
-_ROWS_AT_ONCE = 256
-"""So few that their values are still in the processor's cache: three times as fast as all at once."""
 LATEST_MS = 4_102_444_800_000
 """2100-01-01, after any event that is stored."""
 
@@ -35,14 +30,14 @@ def insert_settings(token: str) -> dict[str, object]:
     }
 
 
-async def write(store: PatientStore, token: str, rows: Sequence[Row], guard: Guard) -> None:
-    """Insert rows of a batch; returns when they are stored. guard: raises where the shard is no longer ours."""
-    if rows:
-        await store.insert("events", columns(rows), insert_settings(token), guard)
+async def write(store: PatientStore, token: str, values: Columns, guard: Guard) -> None:
+    """Insert columns of a batch; returns when they are stored. guard: raises where the shard is no longer ours."""
+    if values["id"]:
+        await store.insert("events", values, insert_settings(token), guard)
 
 
 async def write_once(store: PatientStore, token: str, values: Columns, guard: Guard) -> bool:
-    """The same by columns, tried only once; False where the store failed and it may be stored, or in part."""
+    """The same, tried only once; False where the store failed and it may be stored, or in part."""
     return not values["id"] or await store.insert_once("events", values, insert_settings(token), guard)
 
 
@@ -71,13 +66,3 @@ def where_rows(batch: Batch) -> dict[str, object]:
         "last_ms": last.ms,
         "last_seq": last.seq,
     }
-
-
-def columns(rows: Sequence[Row]) -> Columns:
-    """The rows as columns of the table."""
-    found: dict[str, list[object]] = {name: [] for name in COLUMNS}
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        some = zip(*map(values, rows[start : start + _ROWS_AT_ONCE]), strict=True)
-        for column, part in zip(found.values(), some, strict=True):
-            column.extend(part)
-    return found

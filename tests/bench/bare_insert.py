@@ -11,13 +11,18 @@ import gc
 import json
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from services.counter.ahead import LEAST_ENTRIES, MOST_ENTRIES, MOST_EVENTS
 from services.counter.batch import Batch
-from services.counter.enrich import Outcome, State, enrich, sort_out
-from services.counter.write import columns, insert_settings
+from services.counter.enrich import enrich
+from services.counter.outcome import Outcome, State, VoteKey
+from services.counter.resent import RecentIds
+from services.counter.rows import columns
+from services.counter.sort_out import sort_out
+from services.counter.write import insert_settings
 from shared.clickhouse import ClickHouse
 from shared.schema import migrate
 from shared.streams import Entry
@@ -41,12 +46,17 @@ def together(part: Part) -> Iterator[list[Entry]]:
 
 def batches(part: Part) -> Iterator[tuple[str, Mapping[str, Sequence[object]]]]:
     """Token and columns of each batch."""
-    state = State()
+    recent, votes, seen = RecentIds(), dict[VoteKey, int](), defaultdict[object, dict[int, int]](dict)
     for entries in together(part):
         batch, outcome = Batch(0, entries), Outcome()
         arrivals = sort_out(batch, SITES, MappingProxyType({}), outcome)
-        enrich(batch, arrivals, state, {}, outcome)
-        yield batch.token, columns(outcome.rows)
+        for key, place in arrivals.places.items():
+            place.seen |= {visitor: seen[key][visitor] for visitor in place.seen.keys() & seen[key].keys()}
+        recent.begin(batch, {})
+        enrich(arrivals.rows, State(arrivals.places, votes), recent, outcome)
+        for key, place in arrivals.places.items():
+            seen[key] |= place.seen
+        yield batch.token, columns(batch.shard, outcome.rows)
 
 
 async def insert(dsn: str, part: Part) -> None:

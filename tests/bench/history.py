@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from uuid import UUID
 
-from services.counter.rows import Row
-from services.counter.write import columns
+from services.counter.rows import Row, columns
 from shared.clickhouse import ClickHouse
 from shared.events import MAX_EVENTS, Kind, Source, StreamEvent, item_of
 from shared.schema import migrate
@@ -69,7 +68,7 @@ class History:
         """The schema, and the log's own rows beside it."""
         await migrate(self._store, 1)
         await self._store.command("CREATE TABLE base AS events ENGINE = Memory")
-        await self._store.insert("base", columns(base_rows()), {})
+        await self._store.insert("base", columns(0, base_rows()), {})
 
     async def grow(self, rows: int) -> None:
         """Add page views until there are `rows`, rounded to whole copies of the log."""

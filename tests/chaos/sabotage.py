@@ -1,6 +1,6 @@
 """Each guarantee broken on purpose, for the suite must see it: a suite that cannot fail proves nothing."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +10,8 @@ from redis.exceptions import ResponseError
 from services.counter import apply as apply_module
 from services.counter import consume, overlap, session, write
 from services.counter.batch import Batch
-from services.counter.enrich import Arrival, Computed, State
+from services.counter.outcome import Computed, State
+from services.counter.sort_out import Arrivals
 from services.counter.lease import Lease, epoch_key
 from services.counter.state import read_state
 from services.counter.store import PatientStore
@@ -67,7 +68,7 @@ async def _renew_without_fence(lease: Lease, epoch: int) -> None:
 
 
 async def _read_state_without_fence(
-    redis: "Redis", shard: int, _: int, arrivals: Iterable[Arrival], before: Computed | None = None
+    redis: "Redis", shard: int, _: int, arrivals: Arrivals, before: Computed | None = None
 ) -> State:
     newest: Any = await redis.get(epoch_key(shard))
     return await read_state(redis, shard, int(newest), arrivals, before)

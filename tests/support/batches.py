@@ -5,8 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 from services.counter.batch import Batch, Position
-from services.counter.enrich import Outcome, State, enrich, sort_out
+from services.counter.enrich import enrich
 from services.counter.expired import Expired
+from services.counter.outcome import Outcome, State
+from services.counter.sort_out import sort_out
 from shared.events import Kind, StreamEvent
 from shared.sites import Sites
 from shared.streams import Content, Entry, EntryId, encode_entry
@@ -67,5 +69,5 @@ def compute(
         batch = batch_of(batch)
     outcome = Outcome()
     arrivals = sort_out(batch, sites, expired, outcome)
-    enrich(batch, arrivals, State() if state is None else state, stored or {}, outcome)
+    enrich(arrivals, State() if state is None else state, stored or {}, outcome)
     return outcome

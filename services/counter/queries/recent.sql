@@ -1,5 +1,5 @@
 -- The ids (16 bytes, in the order of their digits) of the latest live events of a shard, in the order of the stream.
-SELECT site, UUIDStringToNum(toString(id)), entry_ms, entry_seq, entry_index
+SELECT site, UUIDStringToNum(toString(id)), entry_ms, entry_seq
 FROM
 (
     SELECT site, id, entry_ms, entry_seq, entry_index
