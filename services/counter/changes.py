@@ -5,7 +5,7 @@ the events; its scores are text, for Lua would print each number anew.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, compress
 
 from services.counter.batch import Batch
@@ -38,14 +38,22 @@ _PAGEVIEW = Kind.PAGEVIEW
 _WEEK_SECONDS = 7 * 86_400
 
 
-def changes(computed: Computed, stored: Columns) -> Iterator[Command]:
-    """All commands of a batch. stored: its rows."""
+Due = Callable[[str, int], bool]
+"""Whether to trim a key now, in ms."""
+
+
+def always(_key: str, _now: int) -> bool:
+    return True
+
+
+def changes(computed: Computed, stored: Columns, due: Due = always) -> Iterator[Command]:
+    """All commands of a batch. stored: its rows; due: see trims.py."""
     batch, state, outcome = computed
     shard = batch.shard
     yield from count_changes(shard, stored)
     yield from rating_changes(shard, compress(outcome.rows, stored["score"]))
     yield from presence_changes(shard, state.places.values())
-    yield from reader_changes(shard, state.places.values())
+    yield from reader_changes(shard, state.places.values(), due)
     yield from delivery_changes(batch, outcome)
 
 
@@ -95,13 +103,14 @@ def presence_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
         yield "EXPIRE", key, _WEEK_SECONDS
 
 
-def reader_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
+def reader_changes(shard: int, places: Iterable[Place], due: Due = always) -> Iterator[Command]:
     """Who has an item open."""
     for place in places:
+        prefix = readers_key(shard, place.site, "")
         oldest = f"({place.latest - ONLINE_MS}"
         members = iter(visitor_members([visitor for who in place.readers.values() for visitor in who]))
         for item, who in place.readers.items():
-            key = readers_key(shard, place.site, item)
+            key = prefix + item
             gone: list[Word] = []
             here: list[Word] = []
             for at, member in zip(who.values(), members, strict=False):  # the next item's follow
@@ -113,8 +122,9 @@ def reader_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
                 yield from (("ZREM", key, *part) for part in parts(gone))
             if here:
                 yield from (("ZADD", key, *part) for part in parts(here))
-            yield "ZREMRANGEBYSCORE", key, "-inf", oldest
-            yield "EXPIRE", key, 2 * ONLINE_MS // 1000
+            if due(key, place.latest):
+                yield "ZREMRANGEBYSCORE", key, "-inf", oldest
+                yield "EXPIRE", key, 2 * ONLINE_MS // 1000
 
 
 def delivery_changes(batch: Batch, outcome: Outcome) -> Iterator[Command]:

@@ -23,6 +23,7 @@ from services.counter.rows import columns
 from services.counter.sort_out import UNKNOWN_SITE, sort_out
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
+from services.counter.trims import Trims
 from services.counter.write import write_once
 from shared import log, metrics, tracing
 from shared.errors import TruycapError, described
@@ -67,6 +68,7 @@ class BatchCounter:
         self._recent = recent
         self._expired = expired
         self._guard = guard
+        self._trims = Trims()
         self._redis_free = asyncio.Lock()
         """Redis sends a long answer in pieces, and between them it may begin a script that takes long. So what the next
         batch reads must have come before this one is applied."""
@@ -102,7 +104,7 @@ class BatchCounter:
         outcome = computed.outcome
         values = columns(batch.shard, outcome.rows)
         await _breathe(before)
-        commands = list(changes(computed, values))
+        commands = list(changes(computed, values, self._trims.due))
         await turn()
         if batch.recovered or not await write_once(self._store, batch.token, values, self._guard):
             await ensure_written(self._store, batch, outcome, self._guard)

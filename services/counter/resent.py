@@ -88,29 +88,35 @@ class RecentIds:
 
     def first(self, row: Row) -> bool:
         """Whether an event of the batch was not counted before; then it is now."""
-        event, entry, site = row.event, row.entry, row.place.site
-        given = event.id
-        known = self._new[site].get(given) or self._old[site].get(given)
+        entry, site, given = row.entry, row.place.site, row.event.id
+        ids = self._new[site]
+        known = ids.get(given) or self._old[site].get(given)
         if known is None and self._once:
             known = self._once[site].get(given)
-        # What stands in the same entry is this very event where it was loaded, and another where it was noted here.
-        if known and (known < entry or known is entry):
-            if entry.ms - known.ms <= RECENT_MS or known.ms >= self._begin:
-                return False
+        if known is not None and self._before(known, entry):
+            return False
         if self._stored and (there := self._stored.get((site, given))) and there < row.position:
             return False
-        self._note(row)
+        if not _is_kept(row):
+            ids = self._once[site]
+        ids[given] = entry
         return True
+
+    def _before(self, known: EntryId, entry: EntryId) -> bool:
+        """Whether what was counted from an entry makes the same in this one a repetition."""
+        if known.ms < self._begin and entry.ms - known.ms > RECENT_MS:
+            return False
+        # What stands in the same entry is this very event where it was loaded, and another where it was noted here.
+        return known < entry or known is entry
 
     def add(self, rows: Iterable[Row]) -> None:
         """Note rows that somebody else has counted."""
-        for row in rows:
-            self._note(row)
+        for row in filter(_is_kept, rows):
+            self._new[row.site][row.event.id] = row.entry
 
-    def _note(self, row: Row) -> None:
-        event = row.event
-        kept = event.source is _LIVE and row.entry.ms - event.time <= LATE_MS
-        (self._new if kept else self._once)[row.place.site][event.id] = row.entry
+
+def _is_kept(row: Row) -> bool:
+    return row.event.source is _LIVE and row.entry.ms - row.event.time <= LATE_MS
 
 
 def resent(again: Iterable[Row]) -> list[StreamEvent]:
