@@ -35,7 +35,7 @@ def level_change(shard: int, level: int, outcome: Outcome, replayed: Collection[
     top = ceiling * LETTER
     standing = max(0, level)
     before = 0 if top and standing > top else standing
-    good = len(outcome.rows) + outcome.presence_only + len(outcome.rejected)
+    good = outcome.counted + len(outcome.rejected)
     change = sum(letter.position.entry not in replayed for letter in outcome.dead) * LETTER - good
     after = max(0, before + change)
     if top and after > max(before, top):

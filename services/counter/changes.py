@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, compress
 
 from services.counter.batch import Batch
+from services.counter.columns import Columns
 from services.counter.commands import Command, Word, binary, parts
 from services.counter.outcome import Computed, Outcome
 from services.counter.places import Place
-from services.counter.rows import Columns, Row
 from shared.events import Kind
 from shared.readmodel import (
     ONLINE_MS,
@@ -34,7 +34,7 @@ from shared.readmodel import (
 )
 from shared.streams import DEAD_LEVEL, dead_key, delivery_key
 
-_PAGEVIEW = Kind.PAGEVIEW
+_PAGEVIEW, _RATING = Kind.PAGEVIEW, Kind.RATING
 _WEEK_SECONDS = 7 * 86_400
 
 
@@ -46,12 +46,12 @@ def always(_key: str, _now: int) -> bool:
     return True
 
 
-def changes(computed: Computed, stored: Columns, due: Due = always) -> Iterator[Command]:
-    """All commands of a batch. stored: its rows; due: see trims.py."""
+def changes(computed: Computed, due: Due = always) -> Iterator[Command]:
+    """All commands of a batch. due: see trims.py."""
     batch, state, outcome = computed
     shard = batch.shard
-    yield from count_changes(shard, stored)
-    yield from rating_changes(shard, compress(outcome.rows, stored["score"]))
+    yield from count_changes(shard, outcome.stored)
+    yield from rating_changes(shard, outcome.stored)
     yield from presence_changes(shard, state.places.values())
     yield from reader_changes(shard, state.places.values(), due)
     yield from delivery_changes(batch, outcome)
@@ -74,16 +74,15 @@ def count_changes(shard: int, stored: Columns) -> Iterator[Command]:
         yield "HINCRBY", views_key(shard, site), item, number
 
 
-def rating_changes(shard: int, rows: Iterable[Row]) -> Iterator[Command]:
+def rating_changes(shard: int, stored: Columns) -> Iterator[Command]:
     """Votes by voter, and how many of each score an item has. A changed vote leaves its former score."""
-    for row in rows:
-        vote = row.event
-        if vote.kind is _PAGEVIEW:
-            continue
-        yield "HSET", votes_key(shard, row.site), votes_field(vote.item, vote.visitor), vote.score
-        yield "HINCRBY", ratings_key(shard, row.site), ratings_field(vote.item, vote.score), 1
-        if row.previous:
-            yield "HINCRBY", ratings_key(shard, row.site), ratings_field(vote.item, row.previous), -1
+    names = ("site", "item", "visitor", "score", "previous")
+    votes = [of == _RATING for of in stored["type"]]
+    for site, item, voter, score, previous in compress(zip(*(stored[name] for name in names), strict=True), votes):
+        yield "HSET", votes_key(shard, site), votes_field(item, voter), score
+        yield "HINCRBY", ratings_key(shard, site), ratings_field(item, score), 1
+        if previous:
+            yield "HINCRBY", ratings_key(shard, site), ratings_field(item, previous), -1
 
 
 def presence_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
@@ -130,7 +129,7 @@ def reader_changes(shard: int, places: Iterable[Place], due: Due = always) -> It
 def delivery_changes(batch: Batch, outcome: Outcome) -> Iterator[Command]:
     """The counter's side of the delivery identity, dead letters, and how far the shard is applied."""
     key = delivery_key(batch.shard)
-    yield "HINCRBY", key, "counted", len(outcome.rows) + outcome.presence_only
+    yield "HINCRBY", key, "counted", outcome.counted
     yield "HINCRBY", key, "presence", outcome.presence_only
     for reason, number in Counter(reason for _, reason in outcome.rejected).items():
         yield "HINCRBY", key, f"rejected:{reason}", number

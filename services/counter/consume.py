@@ -18,8 +18,7 @@ from services.counter.ensure import ensure_written
 from services.counter.expired import Expired
 from services.counter.left_out import left_out
 from services.counter.outcome import Computed, Outcome
-from services.counter.resent import RecentIds, find_stored, positions_among, resent
-from services.counter.rows import columns
+from services.counter.resent import RecentIds, find_stored, positions_among
 from services.counter.sort_out import UNKNOWN_SITE, sort_out
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
@@ -101,16 +100,14 @@ class BatchCounter:
     async def _count(self, batch: Batch, turn: Turn) -> None:
         before = self._before
         computed = self._before = await self._compute(batch, before)
-        outcome = computed.outcome
-        values = columns(batch.shard, outcome.rows)
         await _breathe(before)
-        commands = list(changes(computed, values, self._trims.due))
+        outcome = computed.outcome
+        commands = list(changes(computed, self._trims.due))
         await turn()
-        if batch.recovered or not await write_once(self._store, batch.token, values, self._guard):
+        if batch.recovered or not await write_once(self._store, batch.token, outcome.stored, self._guard):
             await ensure_written(self._store, batch, outcome, self._guard)
-            # What stands there may be other rows.
-            commands = list(changes(computed, columns(batch.shard, outcome.rows)))
-            self._recent.add(outcome.rows)
+            commands = list(changes(computed))  # what stands there may be other rows
+            self._recent.add(outcome.stored)
         async with self._redis_free:
             applied = await apply(self._redis, batch, self._epoch, commands)
         if applied:
@@ -130,14 +127,12 @@ class BatchCounter:
             arrivals = sort_out(batch, self._sites, self._expired, outcome)
         async with self._redis_free:
             state = await read_state(self._redis, batch.shard, self._epoch, arrivals, before)
-        again = resent(arrivals.again)
-        stored = positions_among(before.outcome.rows, again) if before else {}
-        stored |= await find_stored(self._store, batch.shard, again)
+        stored = positions_among(before.outcome.stored, arrivals.again) if before else {}
+        stored |= await find_stored(self._store, batch.shard, arrivals.again)
         await _breathe(before)
         self._recent.begin(batch, stored)
-        enrich(arrivals.rows, state, self._recent, outcome)
+        enrich(batch.shard, arrivals, state, self._recent, outcome)
         outcome.level_change = level_change(batch.shard, state.dead_level, outcome, batch.replayed, self._ceiling)
-        await _breathe(before)
         return Computed(batch, state, outcome)
 
 
@@ -151,7 +146,7 @@ def _measure(computed: Computed) -> None:
     batch, state, outcome = computed
     shard = str(batch.shard)
     metrics.BATCH_EVENTS.labels(shard).observe(batch.size)
-    metrics.COUNTED.labels(shard).inc(len(outcome.rows) + outcome.presence_only)
+    metrics.COUNTED.labels(shard).inc(outcome.counted)
     for _, reason in outcome.rejected:
         metrics.REJECTED.labels(shard, reason).inc()
     for letter in outcome.dead:

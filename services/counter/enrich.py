@@ -4,13 +4,18 @@ The state (who was seen when, who voted what, which ids were counted) is changed
 whoever computes a batch again computes the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any
 
-from services.counter.outcome import Outcome, Rejected, State
+from services.counter.agents import Agent, recognise
+from services.counter.batch import Position
+from services.counter.columns import BOT, COLUMNS, GUEST, MEMBER, Columns
+from services.counter.outcome import Outcome, Rejected, State, VoteKey
 from services.counter.places import Place
 from services.counter.resent import RecentIds
-from services.counter.rows import Row
-from shared.events import Kind, Source, StreamEvent
+from services.counter.sort_out import Arrivals
+from shared.events import Kind, Source
 from shared.readmodel import SCORES_APART, VISIT_MS, Presence, presence_score
 
 OVERTAKEN_MS = 1000
@@ -23,49 +28,95 @@ _GUEST, _MEMBER, _BOT, _LEFT = (presence_score(presence, 0) for presence in Pres
 """What a score of presence is, but for the time in it."""
 
 
-def enrich(rows: Iterable[Row], state: State, recent: RecentIds, outcome: Outcome) -> None:
-    """Compute the rows of a batch and move the state on."""
-    for row in rows:
-        event, bot = row.event, row.agent.bot
-        kind = event.kind
-        if kind is _PING or kind is _LEAVE:
+def enrich(shard: int, arrivals: Arrivals, state: State, recent: RecentIds, outcome: Outcome) -> None:
+    """Compute what a batch comes to and move the state on."""
+    events = arrivals.events
+    bots = [recognise(agent).bot for agent in events["agent"]]
+    counted, visits, previous = list[bool](), list[bool](), list[int]()
+    for entry, number, place, bot, kind, time, given, visitor, item, member, score in zip(
+        arrivals.entry,
+        arrivals.number,
+        arrivals.place,
+        bots,
+        *(events[name] for name in ("kind", "time", "id", "visitor", "item", "member", "score")),
+        strict=True,
+    ):
+        as_what = _BOT if bot else _MEMBER if member else _GUEST
+        is_counted = False
+        if kind is _PING:
             outcome.presence_only += 1
-            _see(event, bot, row.place)
-        elif bot and kind is _RATING:
-            outcome.rejected.append(Rejected(row.position, "vote_of_a_bot"))
-        elif not recent.first(row):
-            outcome.rejected.append(Rejected(row.position, "duplicate"))
-        elif kind is _PAGEVIEW:
-            row.visit = _see(event, bot, row.place)
-            outcome.rows.append(row)
+            _see(place, visitor, time, item, as_what, pinged=True)
+        elif kind is _LEAVE:
+            outcome.presence_only += 1
+            _leave(place, visitor, time, item)
+        elif kind is _RATING and bot:
+            outcome.rejected.append(Rejected(Position(entry, number), "vote_of_a_bot"))
+        elif not recent.first(place, given, entry, number, time):
+            outcome.rejected.append(Rejected(Position(entry, number), "duplicate"))
         else:
-            key = (row.site, event.item, event.visitor)
-            row.previous = state.votes.get(key, 0)
-            state.votes[key] = event.score
-            outcome.rows.append(row)
+            is_counted, is_view = True, kind is _PAGEVIEW
+            visits.append(is_view and _see(place, visitor, time, item, as_what))
+            previous.append(0 if is_view else _vote((place.site, item, visitor), score, state))
+        counted.append(is_counted)
+    outcome.stored = _stored(shard, arrivals, counted) | {"visit": visits, "previous": previous}
 
 
-def _see(event: StreamEvent, bot: str, place: Place) -> bool:
-    """Note the visitor's presence; whether a page view of it now begins a visit."""
-    visitor, time, live = event.visitor, event.time, place.source is _LIVE
+def _see(place: Place, visitor: int, time: int, item: str, as_what: int, *, pinged: bool = False) -> bool:
+    """Note a visitor's presence; whether a page view of it now begins a visit."""
     if time > place.latest:
         place.latest = time
-    before = place.seen.get(visitor, 0)
+    before = place.seen[visitor]
     at = before % SCORES_APART
     was = before - at
-    if event.kind is _LEAVE:
-        if time - at >= OVERTAKEN_MS:
-            if live:
-                place.readers[event.item][visitor] = None
-            if before:
-                place.seen[visitor] = _LEFT + time
-        return False
     latest = at if at > time else time
-    if bot:
+    if as_what == _BOT:
         place.seen[visitor] = _BOT + latest
         return False
-    if live:
-        place.readers[event.item][visitor] = time
-    member = event.member or (was == _MEMBER and event.kind is _PING)
-    place.seen[visitor] = _MEMBER + latest if member else _GUEST + latest
+    if place.source is _LIVE:
+        place.readers[item][visitor] = time
+    if pinged and was == _MEMBER:
+        as_what = _MEMBER
+    place.seen[visitor] = as_what + latest
     return was == _BOT or time - at > VISIT_MS
+
+
+def _leave(place: Place, visitor: int, time: int, item: str) -> None:
+    if time > place.latest:
+        place.latest = time
+    before = place.seen[visitor]
+    if time - before % SCORES_APART < OVERTAKEN_MS:
+        return
+    if place.source is _LIVE:
+        place.readers[item][visitor] = None
+    if before:
+        place.seen[visitor] = _LEFT + time
+
+
+def _vote(key: VoteKey, score: int, state: State) -> int:
+    """Note a vote; the voter's score before."""
+    previous = state.votes.get(key, 0)
+    state.votes[key] = score
+    return previous
+
+
+def _stored(shard: int, arrivals: Arrivals, counted: list[bool]) -> dict[str, Sequence[Any]]:
+    """COLUMNS of those arrivals that are counted, but for what was before them."""
+    of: dict[str, list[Any]] = {name: list(compress(values, counted)) for name, values in arrivals.events.items()}
+    entries, theres = list(compress(arrivals.entry, counted)), list(compress(arrivals.there, counted))
+    agents = list(map(recognise, of["agent"]))
+    made = {
+        "shard": [shard] * len(entries),
+        "entry_ms": [entry.ms for entry in entries],
+        "entry_seq": [entry.seq for entry in entries],
+        "entry_index": list(compress(arrivals.number, counted)),
+        "id": list(map(int.from_bytes, of["id"])),
+        "type": of["kind"],
+        "site": [place.site for place in compress(arrivals.place, counted)],
+        "date": [there.date for there in theres],
+        "hour": [there.hour for there in theres],
+        "kind": [BOT if agent.bot else MEMBER if member else GUEST for agent, member in zip(agents, of["member"], strict=True)],
+        "bot": [agent.bot for agent in agents],
+        "browser": [agent.browser for agent in agents],
+        "system": [agent.system for agent in agents],
+    }
+    return {name: made.get(name) or of.get(name, ()) for name in COLUMNS}

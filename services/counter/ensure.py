@@ -8,12 +8,10 @@ events. What the token is for: an insert of a counter that was stopped just befo
 """
 
 import asyncio
-from collections.abc import Sequence
-
 from services.counter.batch import Batch
+from services.counter.columns import Columns, of_rows, rows_of, size
 from services.counter.outcome import Outcome
 from services.counter.roll_ups import filling
-from services.counter.rows import Row, columns
 from services.counter.store import Guard, PatientStore
 from services.counter.truth import ROLL_UPS, sql
 from services.counter.write import where_rows, write, written
@@ -43,32 +41,32 @@ async def ensure_written(store: PatientStore, batch: Batch, outcome: Outcome, gu
         await inserts_done(store)
         found = await written(store, batch)
         outcome.keep(found)
-        missing = [row for row in outcome.rows if row.position not in found]
+        missing = [row for position, row in rows_of(outcome.stored) if position not in found]
         if not missing:
             break
         # Not the same token twice: the first one may be known, and its rows not there.
         token = batch.token if number == 0 else f"{batch.token}:{number}"
-        await write(store, token, columns(batch.shard, missing), guard)
+        await write(store, token, of_rows(missing), guard)
     else:
         raise StoreError(
             f"ClickHouse took batch {batch.token} {_ATTEMPTS} times and does not show it. Nothing is lost: the batch "
             "waits in Redis. Look at ClickHouse's log, then start the counter again.",
             retry=False,
         )
-    if outcome.rows:
-        await _level(store, batch, outcome.rows, guard)
+    if size(outcome.stored):
+        await _level(store, batch, outcome.stored, guard)
 
 
-async def _level(store: PatientStore, batch: Batch, rows: Sequence[Row], guard: Guard) -> None:
+async def _level(store: PatientStore, batch: Batch, rows: Columns, guard: Guard) -> None:
     """Add to the roll-ups what they lack on the days of these rows, or take away what is too much.
 
     It reads all events that the batch's sites have on those days: the price of a death, not of a batch.
     """
     parameters = where_rows(batch) | {
-        "sites": sorted({row.site for row in rows}),
-        "days": sorted({row.there.date for row in rows}),
-        "first": min(row.there.date for row in rows),
-        "last": max(row.there.date for row in rows),
+        "sites": sorted(set(rows["site"])),
+        "days": sorted(set(rows["date"])),
+        "first": min(rows["date"]),
+        "last": max(rows["date"]),
     }
     for table in ROLL_UPS:
         rule, _ = await filling(store, table, _SOME_EVENTS)

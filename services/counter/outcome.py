@@ -5,25 +5,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.counter.batch import Batch, Position
-from services.counter.places import Place
-from services.counter.rows import Row
-from shared.events import Source
+from services.counter.columns import Columns, Row, of_rows, rows_of, size
+from services.counter.places import Places
 from shared.streams import Content
 
 VoteKey = tuple[str, str, int]
 """(site, item, voter)"""
-
-
-class Arrivals(NamedTuple):
-    """The events of a batch that may be counted, in the order of the stream.
-
-    votes: those of them that are ratings; again: those that may have been counted before; places: by site and source.
-    """
-
-    rows: list[Row]
-    votes: list[Row]
-    again: list[Row]
-    places: dict[tuple[str, Source], Place]
 
 
 @dataclass
@@ -33,7 +20,7 @@ class State:
     places: the batch's, with who was seen there. votes: the voter's score now. dead_level: see ceiling.py, in points.
     """
 
-    places: dict[tuple[str, Source], Place] = field(default_factory=dict)
+    places: Places = field(default_factory=dict)
     votes: dict[VoteKey, int] = field(default_factory=dict)
     dead_level: int = 0
 
@@ -57,20 +44,25 @@ class Rejected(NamedTuple):
 class Outcome:
     """What a batch comes to.
 
-    rows: to be stored; rejected: what is not counted, and why; dead: to be dead-lettered; presence_only: how many
-    pings and leaves there were; level_change: of the dead letters' level, see ceiling.py.
+    stored: the rows; rejected: what is not counted, and why; dead: to be dead-lettered; presence_only: how many pings
+    and leaves there were; level_change: of the dead letters' level, see ceiling.py.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    stored: Columns = field(default_factory=lambda: of_rows(()))
     rejected: list[Rejected] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     presence_only: int = 0
     level_change: int = 0
 
+    @property
+    def counted(self) -> int:
+        """How many events are counted."""
+        return size(self.stored) + self.presence_only
+
     def keep(self, written: Mapping[Position, Row]) -> None:
         """Let the rows that are stored already stand, whatever this computation says of their events."""
-        computed = (row for row in self.rows if row.position not in written)
-        self.rows = sorted([*computed, *written.values()], key=lambda row: row.position)
+        rows = dict(rows_of(self.stored)) | written
+        self.stored = of_rows(rows[position] for position in sorted(rows))
         self.rejected = [rejected for rejected in self.rejected if rejected.position not in written]
         self.dead = [letter for letter in self.dead if letter.position not in written]
 

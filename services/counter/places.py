@@ -23,3 +23,7 @@ class Place(Struct):
     seen: dict[int, int] = {}
     readers: Readers = field(default_factory=lambda: defaultdict(dict))
     latest: int = 0
+
+
+Places = dict[tuple[str, Source], Place]
+"""By site and source."""

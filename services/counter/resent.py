@@ -15,7 +15,8 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from services.counter.batch import Batch, Position
-from services.counter.rows import Row
+from services.counter.columns import Columns, positions
+from services.counter.places import Place
 from shared.clickhouse import Queries, format_time
 from shared.events import Source, StreamEvent
 from shared.streams import EntryId, delivery_key, events_key
@@ -26,8 +27,8 @@ RECENT_MS = 2 * 60 * 1000
 LATE_MS = 24 * 3600 * 1000
 """What happened so long before it was accepted is a replayed dead letter; such are looked up, not remembered."""
 MOST_RECENT = 200_000
+_ID_BYTES = 16
 _IDS_PER_QUERY = 1000
-_LIVE = Source.LIVE
 _QUERIES = resources.files("services.counter").joinpath("queries")
 _STORED = _QUERIES.joinpath("resent.sql").read_text("utf-8")
 _RECENT = _QUERIES.joinpath("recent.sql").read_text("utf-8")
@@ -86,48 +87,48 @@ class RecentIds:
         self._stored = stored
         self._once.clear()
 
-    def first(self, row: Row) -> bool:
-        """Whether an event of the batch was not counted before; then it is now."""
-        entry, site, given = row.entry, row.place.site, row.event.id
+    def first(self, place: Place, given: bytes, entry: EntryId, number: int, time: int) -> bool:
+        """Whether an event of the batch was not counted before; then it is now. given: its id; time: its own, in ms."""
+        site = place.site
         ids = self._new[site]
         known = ids.get(given) or self._old[site].get(given)
         if known is None and self._once:
             known = self._once[site].get(given)
-        if known is not None and self._before(known, entry):
+        if known is not None and self._is_before(known, entry):
             return False
-        if self._stored and (there := self._stored.get((site, given))) and there < row.position:
+        if self._stored and (there := self._stored.get((site, given))) and there < (entry, number):
             return False
-        if not _is_kept(row):
+        if not _is_kept(place.source, entry.ms, time):
             ids = self._once[site]
         ids[given] = entry
         return True
 
-    def _before(self, known: EntryId, entry: EntryId) -> bool:
+    def _is_before(self, known: EntryId, entry: EntryId) -> bool:
         """Whether what was counted from an entry makes the same in this one a repetition."""
         if known.ms < self._begin and entry.ms - known.ms > RECENT_MS:
             return False
         # What stands in the same entry is this very event where it was loaded, and another where it was noted here.
         return known < entry or known is entry
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Columns) -> None:
         """Note rows that somebody else has counted."""
-        for row in filter(_is_kept, rows):
-            self._new[row.site][row.event.id] = row.entry
+        names = ("site", "id", "source", "entry_ms", "entry_seq", "time")
+        for site, given, source, ms, seq, time in zip(*(rows[name] for name in names), strict=True):
+            if _is_kept(source, ms, time):
+                self._new[site][int(given).to_bytes(_ID_BYTES)] = EntryId(ms, seq)
 
 
-def _is_kept(row: Row) -> bool:
-    return row.event.source is _LIVE and row.entry.ms - row.event.time <= LATE_MS
+def _is_kept(source: Source, entry_ms: int, time: int) -> bool:
+    return source == Source.LIVE and entry_ms - time <= LATE_MS
 
 
-def resent(again: Iterable[Row]) -> list[StreamEvent]:
-    """Of the events that may have been counted before, those that have an id to be looked up by."""
-    return [row.event for row in again if row.event.id]
-
-
-def positions_among(rows: Iterable[Row], resent: Iterable[StreamEvent]) -> Positions:
+def positions_among(rows: Columns, again: Iterable[StreamEvent]) -> Positions:
     """Where these events stand among rows that the store may not have yet."""
-    keys = {(event.site, event.id) for event in resent}
-    return {key: row.position for row in rows if (key := (row.site, row.event.id)) in keys} if keys else {}
+    keys = {(event.site, int.from_bytes(event.id)): event.id for event in again}
+    if not keys:
+        return {}
+    where = zip(zip(rows["site"], rows["id"], strict=True), positions(rows), strict=True)
+    return {(key[0], keys[key]): position for key, position in where if key in keys}
 
 
 async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:
@@ -143,11 +144,11 @@ async def _next_entry(redis: "Redis", shard: int) -> EntryId | None:
     return EntryId.parse(applied) if applied else None
 
 
-async def find_stored(store: Queries, shard: int, resent: Sequence[StreamEvent]) -> Positions:
+async def find_stored(store: Queries, shard: int, again: Sequence[StreamEvent]) -> Positions:
     """Where these events stand in the store, if they are there: the earliest position."""
     stored: Positions = {}
-    for start in range(0, len(resent), _IDS_PER_QUERY):
-        part = resent[start : start + _IDS_PER_QUERY]
+    for start in range(0, len(again), _IDS_PER_QUERY):
+        part = again[start : start + _IDS_PER_QUERY]
         live = any(event.source is Source.LIVE for event in part)
         parameters = {
             "shard": shard,

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from services.counter.commands import Command, packed, parts
 from services.counter.lease import FencedError, epoch_key
-from services.counter.outcome import Arrivals, Computed, State, VoteKey
+from services.counter.outcome import Computed, State, VoteKey
 from services.counter.places import Place
-from services.counter.rows import Row
+from services.counter.sort_out import Arrivals
 from shared.readmodel import SCORES_APART, VISIT_MS, presence_key, visitor_members, votes_field, votes_key
 from shared.redis import script
 from shared.streams import DEAD_LEVEL, delivery_key
@@ -77,11 +77,11 @@ def _unknown_visitors(place: Place, before: Computed | None) -> list[int]:
     return unknown
 
 
-def _unknown_votes(votes: Iterable[Row], state: State, before: Computed | None) -> dict[str, list[VoteKey]]:
+def _unknown_votes(votes: Iterable[VoteKey], state: State, before: Computed | None) -> dict[str, list[VoteKey]]:
     """The same of the voters, by site."""
     left = before.state.votes if before else {}
     unknown: dict[str, list[VoteKey]] = {}
-    for key in dict.fromkeys((row.site, row.event.item, row.event.visitor) for row in votes):
+    for key in dict.fromkeys(votes):
         if key in left:
             state.votes[key] = left[key]
         else:

@@ -3,8 +3,8 @@
 from importlib import resources
 
 from services.counter.batch import Batch, Position
+from services.counter.columns import Columns, Row, of_rows, rows_of
 from services.counter.sort_out import OLDEST_MS
-from services.counter.rows import Columns, Row, row_of
 from services.counter.store import Guard, PatientStore
 from shared.clickhouse import format_time
 from shared.events import StreamEvent
@@ -46,8 +46,9 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
     if not (where := where_rows(batch)):
         return {}
     entries = {entry.id for entry in batch.entries}
-    rows = map(row_of, await store.query(_WRITTEN, where))
-    return {row.position: row for row in rows if row.entry in entries}
+    columns = of_rows(await store.query(_WRITTEN, where))
+    found = rows_of(columns | {"id": tuple(map(int.from_bytes, columns["id"]))})
+    return {position: row for position, row in found if position.entry in entries}
 
 
 def where_rows(batch: Batch) -> dict[str, object]:

@@ -20,7 +20,6 @@ from services.counter.batch import Batch
 from services.counter.enrich import enrich
 from services.counter.outcome import Outcome, State, VoteKey
 from services.counter.resent import RecentIds
-from services.counter.rows import columns
 from services.counter.sort_out import sort_out
 from services.counter.write import insert_settings
 from shared.clickhouse import ClickHouse
@@ -53,10 +52,10 @@ def batches(part: Part) -> Iterator[tuple[str, Mapping[str, Sequence[object]]]]:
         for key, place in arrivals.places.items():
             place.seen |= {visitor: seen[key][visitor] for visitor in place.seen.keys() & seen[key].keys()}
         recent.begin(batch, {})
-        enrich(arrivals.rows, State(arrivals.places, votes), recent, outcome)
+        enrich(0, arrivals, State(arrivals.places, votes), recent, outcome)
         for key, place in arrivals.places.items():
             seen[key] |= place.seen
-        yield batch.token, columns(batch.shard, outcome.rows)
+        yield batch.token, outcome.stored
 
 
 async def insert(dsn: str, part: Part) -> None:
