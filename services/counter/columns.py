@@ -42,7 +42,7 @@ COLUMNS = (
 Columns = Mapping[str, Sequence[Any]]
 """All of COLUMNS by name, equally long, in types that the driver writes quickly: the id as a number, time in ms since
 1970 UTC, date and hour the site's own."""
-Row = tuple[Any, ...]
+Row = Sequence[Any]
 """A value for each of COLUMNS."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.counter.agents import Agent, recognise
 from services.counter.batch import Position
-from services.counter.columns import BOT, COLUMNS, GUEST, MEMBER, Columns
+from services.counter.columns import BOT, COLUMNS, GUEST, MEMBER
 from services.counter.outcome import Outcome, Rejected, State, VoteKey
 from services.counter.places import Place
 from services.counter.resent import RecentIds
@@ -30,18 +30,17 @@ _GUEST, _MEMBER, _BOT, _LEFT = (presence_score(presence, 0) for presence in Pres
 
 def enrich(shard: int, arrivals: Arrivals, state: State, recent: RecentIds, outcome: Outcome) -> None:
     """Compute what a batch comes to and move the state on."""
-    events = arrivals.events
-    bots = [recognise(agent).bot for agent in events["agent"]]
+    agents = list(map(recognise, arrivals.events["agent"]))
     counted, visits, previous = list[bool](), list[bool](), list[int]()
-    for entry, number, place, bot, kind, time, given, visitor, item, member, score in zip(
+    for entry, number, place, agent, kind, time, given, visitor, item, member, score in zip(
         arrivals.entry,
         arrivals.number,
         arrivals.place,
-        bots,
-        *(events[name] for name in ("kind", "time", "id", "visitor", "item", "member", "score")),
+        agents,
+        *(arrivals.events[name] for name in ("kind", "time", "id", "visitor", "item", "member", "score")),
         strict=True,
     ):
-        as_what = _BOT if bot else _MEMBER if member else _GUEST
+        as_what = _BOT if agent.bot else _MEMBER if member else _GUEST
         is_counted = False
         if kind is _PING:
             outcome.presence_only += 1
@@ -49,7 +48,7 @@ def enrich(shard: int, arrivals: Arrivals, state: State, recent: RecentIds, outc
         elif kind is _LEAVE:
             outcome.presence_only += 1
             _leave(place, visitor, time, item)
-        elif kind is _RATING and bot:
+        elif kind is _RATING and agent.bot:
             outcome.rejected.append(Rejected(Position(entry, number), "vote_of_a_bot"))
         elif not recent.first(place, given, entry, number, time):
             outcome.rejected.append(Rejected(Position(entry, number), "duplicate"))
@@ -58,17 +57,16 @@ def enrich(shard: int, arrivals: Arrivals, state: State, recent: RecentIds, outc
             visits.append(is_view and _see(place, visitor, time, item, as_what))
             previous.append(0 if is_view else _vote((place.site, item, visitor), score, state))
         counted.append(is_counted)
-    outcome.stored = _stored(shard, arrivals, counted) | {"visit": visits, "previous": previous}
+    outcome.stored = _stored(shard, arrivals, agents, counted) | {"visit": visits, "previous": previous}
 
 
 def _see(place: Place, visitor: int, time: int, item: str, as_what: int, *, pinged: bool = False) -> bool:
     """Note a visitor's presence; whether a page view of it now begins a visit."""
-    if time > place.latest:
-        place.latest = time
+    place.latest = max(place.latest, time)
     before = place.seen[visitor]
     at = before % SCORES_APART
     was = before - at
-    latest = at if at > time else time
+    latest = max(time, at)
     if as_what == _BOT:
         place.seen[visitor] = _BOT + latest
         return False
@@ -81,8 +79,7 @@ def _see(place: Place, visitor: int, time: int, item: str, as_what: int, *, ping
 
 
 def _leave(place: Place, visitor: int, time: int, item: str) -> None:
-    if time > place.latest:
-        place.latest = time
+    place.latest = max(place.latest, time)
     before = place.seen[visitor]
     if time - before % SCORES_APART < OVERTAKEN_MS:
         return
@@ -99,12 +96,12 @@ def _vote(key: VoteKey, score: int, state: State) -> int:
     return previous
 
 
-def _stored(shard: int, arrivals: Arrivals, counted: list[bool]) -> dict[str, Sequence[Any]]:
+def _stored(shard: int, arrivals: Arrivals, agents: list[Agent], counted: list[bool]) -> dict[str, Sequence[Any]]:
     """COLUMNS of those arrivals that are counted, but for what was before them."""
-    of: dict[str, list[Any]] = {name: list(compress(values, counted)) for name, values in arrivals.events.items()}
+    of = {name: list(compress(values, counted)) for name, values in arrivals.events.items()}
     entries, theres = list(compress(arrivals.entry, counted)), list(compress(arrivals.there, counted))
-    agents = list(map(recognise, of["agent"]))
-    made = {
+    agents = list(compress(agents, counted))
+    made: dict[str, Sequence[Any]] = {
         "shard": [shard] * len(entries),
         "entry_ms": [entry.ms for entry in entries],
         "entry_seq": [entry.seq for entry in entries],
@@ -114,9 +111,12 @@ def _stored(shard: int, arrivals: Arrivals, counted: list[bool]) -> dict[str, Se
         "site": [place.site for place in compress(arrivals.place, counted)],
         "date": [there.date for there in theres],
         "hour": [there.hour for there in theres],
-        "kind": [BOT if agent.bot else MEMBER if member else GUEST for agent, member in zip(agents, of["member"], strict=True)],
+        "kind": [
+            BOT if agent.bot else MEMBER if member else GUEST
+            for agent, member in zip(agents, of["member"], strict=True)
+        ],
         "bot": [agent.bot for agent in agents],
         "browser": [agent.browser for agent in agents],
         "system": [agent.system for agent in agents],
     }
-    return {name: made.get(name) or of.get(name, ()) for name in COLUMNS}
+    return {name: made.get(name, of.get(name, ())) for name in COLUMNS}

@@ -8,6 +8,7 @@ events. What the token is for: an insert of a counter that was stopped just befo
 """
 
 import asyncio
+
 from services.counter.batch import Batch
 from services.counter.columns import Columns, of_rows, rows_of, size
 from services.counter.outcome import Outcome

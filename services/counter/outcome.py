@@ -61,7 +61,7 @@ class Outcome:
 
     def keep(self, written: Mapping[Position, Row]) -> None:
         """Let the rows that are stored already stand, whatever this computation says of their events."""
-        rows = dict(rows_of(self.stored)) | written
+        rows = {**dict(rows_of(self.stored)), **written}
         self.stored = of_rows(rows[position] for position in sorted(rows))
         self.rejected = [rejected for rejected in self.rejected if rejected.position not in written]
         self.dead = [letter for letter in self.dead if letter.position not in written]

@@ -41,11 +41,11 @@ _Entries = dict[str, dict[bytes, EntryId]]
 
 
 class RecentIds:
-    """The ids of the live events that were counted in the last RECENT_MS, at most MOST_RECENT and a batch.
+    """The ids of the live events that were counted in the last RECENT_MS, of more than MOST_RECENT the latest.
 
     Whoever computes a batch again must decide the same, though what is in memory depends on when the session began. So
     `first` looks back from an event's own entry, never further than `load` does for whatever is not applied yet. Beyond
-    MOST_RECENT ids in RECENT_MS the earliest are forgotten, and then two counters may differ about them.
+    MOST_RECENT ids in RECENT_MS, two counters may differ about the earlier ones.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class RecentIds:
         No batch begins earlier than the one before it, but it may begin before that one's end.
         """
         self._begin = batch.entries[0].id.ms
-        if self._old_until < self._begin - RECENT_MS or sum(map(len, self._new.values())) >= MOST_RECENT // 2:
+        if self._old_until < self._begin - RECENT_MS or sum(map(len, self._new.values())) >= MOST_RECENT:
             self._old, self._old_until, self._new = self._new, self._until, defaultdict(dict)
         self._until = max(self._until, batch.entries[-1].id.ms)
         self._stored = stored

@@ -30,7 +30,7 @@ _AT_ONCE = 256
 # Until Python 3.12 an enum's member is found by a function: here once, not for every event.
 _PAGEVIEW, _RATING = Kind.PAGEVIEW, Kind.RATING
 _FIELDS = StreamEvent.__struct_fields__
-_SAME = {name: Remembered(str) for name in ("item", "referrer", "title", "agent", "country")}
+_SAME = {name: Remembered[str, str](str) for name in ("item", "referrer", "title", "agent", "country")}
 """One string for all that are equal: a batch has thousands of events and hundreds of pages."""
 
 

@@ -6,7 +6,7 @@ _MOST = 16_384
 
 
 class Trims:
-    """The sets that were trimmed in the minute at hand. Any may be trimmed once more, and is when there are too many."""
+    """The sets that were trimmed in the minute at hand. Where they are too many some are trimmed once more."""
 
     def __init__(self) -> None:
         self._minute = 0

@@ -47,7 +47,7 @@ async def written(store: PatientStore, batch: Batch) -> dict[Position, Row]:
         return {}
     entries = {entry.id for entry in batch.entries}
     columns = of_rows(await store.query(_WRITTEN, where))
-    found = rows_of(columns | {"id": tuple(map(int.from_bytes, columns["id"]))})
+    found = rows_of({**columns, "id": tuple(map(int.from_bytes, columns["id"]))})
     return {position: row for position, row in found if position.entry in entries}
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from uuid import UUID
 
-from services.counter.rows import Row, columns
+from services.counter.columns import Columns, size
 from shared.clickhouse import ClickHouse
 from shared.events import MAX_EVENTS, Kind, Source, StreamEvent, item_of
 from shared.schema import migrate
@@ -62,18 +62,18 @@ class History:
 
     @property
     def rows(self) -> int:
-        return self._copies * len(base_rows())
+        return self._copies * size(base_rows())
 
     async def begin(self) -> None:
         """The schema, and the log's own rows beside it."""
         await migrate(self._store, 1)
         await self._store.command("CREATE TABLE base AS events ENGINE = Memory")
-        await self._store.insert("base", columns(0, base_rows()), {})
+        await self._store.insert("base", base_rows(), {})
 
     async def grow(self, rows: int) -> None:
         """Add page views until there are `rows`, rounded to whole copies of the log."""
-        copies = max(self._places, round(rows / len(base_rows())))
-        each = max(1, _INSERT_ROWS * self._places // ((copies - self._copies) * len(base_rows())))
+        copies = max(self._places, round(rows / size(base_rows())))
+        each = max(1, _INSERT_ROWS * self._places // ((copies - self._copies) * size(base_rows())))
         for begin in range(0, self._places, each):
             await self._store.command(
                 _COPY,
@@ -98,11 +98,11 @@ class History:
 
 
 @cache
-def base_rows() -> tuple[Row, ...]:
+def base_rows() -> Columns:
     """The rows of the log's page views, as the counter would insert them."""
     found = list(_events())
     entries = [found[start : start + MAX_EVENTS] for start in range(0, len(found), MAX_EVENTS)]
-    return tuple(compute(batch_of(*entries), sites=Sites([SITE], 1)).rows)
+    return compute(batch_of(*entries), sites=Sites([SITE], 1)).stored
 
 
 def _events() -> Iterator[StreamEvent]:

@@ -10,9 +10,9 @@ from redis.exceptions import ResponseError
 from services.counter import apply as apply_module
 from services.counter import consume, overlap, session, write
 from services.counter.batch import Batch
+from services.counter.lease import Lease, epoch_key
 from services.counter.outcome import Computed, State
 from services.counter.sort_out import Arrivals
-from services.counter.lease import Lease, epoch_key
 from services.counter.state import read_state
 from services.counter.store import PatientStore
 from services.ingest import publish

@@ -12,6 +12,7 @@ from rich.console import Console
 from services.commands.backup import run_backup, run_restore
 from services.counter import restore as restoring
 from services.counter.archive import database, engine, relations
+from services.counter.columns import of_rows
 from services.counter.lease import Lease, RestoringError, epoch_key, restoring_key
 from services.counter.recover import pending_batch
 from services.counter.redis_keys import put_back
@@ -23,7 +24,7 @@ from shared.delivery import read_delivery
 from shared.errors import SetupError
 from shared.schema import migrate
 from shared.streams import GROUP, append, ensure_group, events_key
-from tests.support.batches import compute
+from tests.support.batches import compute, rows
 from tests.support.counting import (
     GOOGLEBOT,
     HANOI,
@@ -114,7 +115,7 @@ async def left_by_a_dead_counter(care: Care, visitors: range, *, inserted: int) 
         pass
 
     assert isinstance(care.stores.store, ClickHouse)
-    await write(PatientStore(care.stores.store, 0), batch.token, compute(batch).rows[:inserted], guard)
+    await write(PatientStore(care.stores.store, 0), batch.token, of_rows(rows(compute(batch))[:inserted]), guard)
 
 
 async def test_all_that_was_accepted_is_there_after_a_loss_of_both_stores(care: Care) -> None:

@@ -112,7 +112,7 @@ async def test_an_event_that_comes_again_unchanged_is_counted_once(
 async def test_a_resend_through_an_ingest_whose_clock_is_behind_is_counted_once(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resent, "MOST_RECENT", 0)
+    monkeypatch.setattr(resent, "RECENT_MS", -1)
     now = wall_clock_ms()
     async with counting(settings(redis_server.url, dsn)):
         await append(redis, 0, [pageview(id=event_id(1), time=now + 5000)])

@@ -6,24 +6,23 @@ from shutil import rmtree
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from redis.asyncio import Redis
 
 import shared.redis
 from services.counter.batch import Batch
+from services.counter.columns import Columns, of_rows
 from services.counter.recover import pending_batch
-from services.counter.rows import Row
 from services.counter.store import PatientStore
 from services.counter.truth import ROLL_UPS
-from services.counter.write import columns, write
+from services.counter.write import write
 from shared.clickhouse import ClickHouse
 from shared.delivery import read_delivery
 from shared.errors import StoreError
 from shared.events import StreamEvent
 from shared.schema import migrate
 from shared.sites import Sites
-from shared.streams import GROUP, EntryId, append, ensure_group, events_key
-from tests.support.batches import compute, view
+from shared.streams import GROUP, append, ensure_group, events_key
+from tests.support.batches import compute, rows, view
 from tests.support.counting import (
     HANOI,
     KOLKATA,
@@ -52,11 +51,11 @@ async def left_by_a_dead_counter(redis: Redis, events: Iterable[StreamEvent]) ->
     return batch
 
 
-async def insert(store: ClickHouse, token: str, rows: list[Row]) -> None:
+async def insert(store: ClickHouse, token: str, values: Columns) -> None:
     async def guard() -> None:
         pass
 
-    await write(PatientStore(store, 0), token, rows, guard)
+    await write(PatientStore(store, 0), token, values, guard)
 
 
 async def small_window(store: ClickHouse) -> None:
@@ -66,11 +65,11 @@ async def small_window(store: ClickHouse) -> None:
 
 async def inserts_of_another_shard(store: ClickHouse) -> None:
     for number in range(WINDOW + 1):
-        (row,) = compute([view(site="kolkata")]).rows
-        await insert(store, f"other {number}", [replace(row, shard=1, entry=EntryId(row.entry.ms, number))])
+        (row,) = rows(compute([view(site="kolkata")]))
+        await insert(store, f"other {number}", of_rows([row.but(shard=1, entry_seq=number)]))
 
 
-async def rows(store: ClickHouse) -> int:
+async def rows_in(store: ClickHouse) -> int:
     return int((await store.query("SELECT count() FROM events WHERE shard = 0"))[0][0])
 
 
@@ -78,15 +77,15 @@ async def test_an_event_that_the_earlier_insert_had_not_is_counted(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
 ) -> None:
     batch = await left_by_a_dead_counter(redis, [*(pageview(visitor=number) for number in range(4)), rating(5)])
-    stored = compute(batch).rows
+    stored = rows(compute(batch))
     del stored[2]
-    await insert(migrated, batch.token, stored)
+    await insert(migrated, batch.token, of_rows(stored))
     async with counting(settings(redis_server.url, dsn)):
         await until_counted(redis)
     delivery = await read_delivery(redis, 0)
     assert (delivery.counted, delivery.dead, delivery.balanced) == (5, 0, True)
     assert (await shown(redis, HANOI))["pageviews"]["total"] == 4
-    assert await rows(migrated) == 5
+    assert await rows_in(migrated) == 5
     assert await differences(redis, migrated) == []
 
 
@@ -94,11 +93,11 @@ async def test_an_insert_that_is_done_after_the_look_is_what_is_counted(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = await left_by_a_dead_counter(redis, [pageview(visitor=1), pageview(visitor=2), pageview("newyork")])
-    late = compute(batch).rows[1:]
+    late = rows(compute(batch))[1:]
 
     async def overtaken(self: PatientStore, *arguments: Any) -> None:
         if late:
-            values = columns(late)
+            values = of_rows(late)
             late.clear()
             await real_insert(self, "events", values, *arguments[2:])
         await real_insert(self, *arguments)
@@ -124,11 +123,11 @@ async def test_a_batch_whose_token_is_forgotten_is_counted_once(
 ) -> None:
     await small_window(migrated)
     batch = await left_by_a_dead_counter(redis, [pageview(visitor=1), pageview(visitor=2), rating(4)])
-    await insert(migrated, batch.token, compute(batch).rows[:stored])
+    await insert(migrated, batch.token, of_rows(rows(compute(batch))[:stored]))
     await inserts_of_another_shard(migrated)
     async with counting(settings(redis_server.url, dsn)):
         await until_counted(redis)
-    assert await rows(migrated) == 3
+    assert await rows_in(migrated) == 3
     delivery = await read_delivery(redis, 0)
     assert (delivery.counted, delivery.dead, delivery.balanced) == (3, 0, True)
     assert (await shown(redis, HANOI))["visits"]["total"] == 2
@@ -140,7 +139,7 @@ async def test_an_insert_that_was_cut_off_before_the_roll_ups_is_finished(
 ) -> None:
     await small_window(migrated)
     batch = await left_by_a_dead_counter(redis, [pageview(visitor=1), pageview(visitor=2), rating(4)])
-    await insert(migrated, batch.token, compute(batch).rows)
+    await insert(migrated, batch.token, compute(batch).stored)
     for table in ("breakdown_daily", "items"):
         await migrated.command(f"TRUNCATE TABLE {table}")  # it forgets its tokens, too
     async with counting(settings(redis_server.url, dsn)):
@@ -161,7 +160,7 @@ async def test_a_token_whose_rows_never_came_is_seen_through(tmp_path: Path, tab
         async with counting(settings(redis_server.url, clickhouse.dsn)):
             await until_counted(redis)
         batch = await left_by_a_dead_counter(redis, [pageview(visitor=1), pageview(visitor=2), rating(4)])
-        await insert(store, batch.token, compute(batch).rows)
+        await insert(store, batch.token, compute(batch).stored)
         ((path,),) = await store.query(
             "SELECT argMax(path, max_block_number) FROM system.parts"
             " WHERE database = currentDatabase() AND table = {table:String} AND active",
@@ -210,7 +209,7 @@ async def test_a_roll_up_that_has_too_much_is_levelled_beside_events_of_impossib
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
 ) -> None:
     batch = await left_by_a_dead_counter(redis, [pageview(visitor=1), pageview(visitor=2), rating(4)])
-    await insert(migrated, batch.token, compute(batch).rows)
+    await insert(migrated, batch.token, compute(batch).stored)
     for table in ROLL_UPS:
         await migrated.command(
             f"INSERT INTO {table} SELECT * FROM {table} SETTINGS deduplicate_insert_select = 'disable'"

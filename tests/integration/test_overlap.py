@@ -14,10 +14,13 @@ from services.counter.apply import apply
 from services.counter.batch import Batch
 from services.counter.ceiling import level_change
 from services.counter.changes import changes
-from services.counter.enrich import Computed, Outcome, State, enrich, sort_out
+from services.counter.enrich import enrich
 from services.counter.lease import FencedError, Lease
+from services.counter.outcome import Computed, Outcome
 from services.counter.overlap import LostReadError, hand_over
 from services.counter.recover import pending_batch, pending_consumers
+from services.counter.resent import RecentIds
+from services.counter.sort_out import sort_out
 from services.counter.state import read_state
 from services.counter.write import write_once
 from shared.clickhouse import ClickHouse
@@ -63,18 +66,20 @@ def some_event(chance: random.Random, begin: int) -> StreamEvent:
 
 
 async def computed(redis: "Redis", batch: Batch, before: Computed | None = None) -> Computed:
-    outcome = Outcome()
+    outcome, recent = Outcome(), RecentIds()
     arrivals = sort_out(batch, SITES, {}, outcome)
     state = await read_state(redis, 0, 1, arrivals, before)
-    enrich(batch, arrivals, state, {}, outcome)
+    recent.begin(batch, {})
+    enrich(0, arrivals, state, recent, outcome)
     outcome.level_change = level_change(0, state.dead_level, outcome, frozenset(), 0)
     return Computed(batch, state, outcome)
 
 
-def told(state: State) -> tuple[object, ...]:
-    """What a state says; a place where nobody is known says nothing."""
-    places = [{place: seen for place, seen in known.items() if seen} for known in (state.seen, state.stood)]
-    return *places, state.votes, state.dead_level
+async def told(redis: "Redis", batch: Batch, before: Computed | None = None) -> tuple[object, ...]:
+    """What is said of the visitors and voters of a batch."""
+    arrivals = sort_out(batch, SITES, {}, Outcome())
+    state = await read_state(redis, 0, 1, arrivals, before)
+    return {key: place.seen for key, place in state.places.items()}, state.votes, state.dead_level
 
 
 async def read(redis: "Redis", consumer: str) -> Batch:
@@ -87,24 +92,24 @@ async def read(redis: "Redis", consumer: str) -> Batch:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_redis_may_be_asked_before_the_batch_before_is_applied_or_after(redis: Redis, seed: int) -> None:
-    chance, before, said = random.Random(seed), None, list[State]()
+    chance, before, said = random.Random(seed), None, list[Any]()
     assert await Lease(redis, 0).acquire() == 1
     await ensure_group(redis, 0)
     for number in range(6):
         await append(redis, 0, [some_event(chance, number * VISIT_MS // 2) for _ in range(15)])
         batch = await read(redis, "counter-1")
-        arrivals = sort_out(batch, SITES, {}, Outcome())
         if before:
-            said = [await read_state(redis, 0, 1, arrivals, before)]
+            said = [await told(redis, batch, before)]
             assert await apply(redis, before.batch, 1, list(changes(before)))
-            said += [await read_state(redis, 0, 1, arrivals, before), await read_state(redis, 0, 1, arrivals)]
-            assert [told(state) for state in said] == [told(said[-1])] * 3
+            said += [await told(redis, batch, before), await told(redis, batch)]
+            assert said == [said[-1]] * 3
             before = await computed(redis, batch, before)
         else:
             before = await computed(redis, batch)
-    assert said[-1].dead_level
-    assert said[-1].votes
-    assert any(said[-1].stood.values())
+    places, votes, dead_level = said[-1]
+    assert dead_level
+    assert votes
+    assert any(score for seen in places.values() for score in seen.values())
 
 
 class Stage:
@@ -117,7 +122,7 @@ class Stage:
         self._second = asyncio.Event()
         monkeypatch.setattr(ahead, "LEAST_ENTRIES", 2)
         monkeypatch.setattr(ahead, "MOST_EVENTS", 4)
-        monkeypatch.setattr(consume, "enrich", self._enrich)
+        monkeypatch.setattr(consume, "Computed", self._computed)
         monkeypatch.setattr(consume, "write_once", self._write_once)
         monkeypatch.setattr(consume, "apply", self._apply)
 
@@ -128,11 +133,11 @@ class Stage:
         await self.second_computed()
         return await write_once(*arguments)
 
-    def _enrich(self, batch: Batch, *arguments: Any) -> None:
-        enrich(batch, *arguments)
+    def _computed(self, batch: Batch, *others: Any) -> Computed:
         self.computed.append(batch.token)
         if len(self.computed) == 2:
             self._second.set()
+        return Computed(batch, *others)
 
     async def _apply(self, redis: "Redis", batch: Batch, *arguments: Any) -> bool:
         if happens := self._at:

@@ -132,7 +132,7 @@ async def test_a_letter_whose_event_was_counted_is_a_duplicate_weeks_later(
     apart: int,
 ) -> None:
     """apart: ms from the counted sending to the dead one, which may be the first of the two."""
-    monkeypatch.setattr(resent, "MOST_RECENT", 0)
+    monkeypatch.setattr(resent, "RECENT_MS", -1)
     then = wall_clock_ms() - WEEKS_MS
     async with counting(settings(redis_server.url, dsn)):
         await append(redis, 0, [pageview(id=event_id(1), time=then)])
@@ -150,7 +150,7 @@ async def test_a_letter_whose_event_was_counted_is_a_duplicate_weeks_later(
 async def test_two_letters_of_one_event_are_counted_once(
     redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resent, "MOST_RECENT", 0)
+    monkeypatch.setattr(resent, "RECENT_MS", -1)
     for attempt in (0, 1):
         await dead_letter(redis, pageview(id=event_id(1), attempt=attempt))
     async with counting(settings(redis_server.url, dsn)):

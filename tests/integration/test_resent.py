@@ -8,7 +8,7 @@ from shared.clock import wall_clock_ms
 from shared.delivery import read_delivery
 from shared.events import StreamEvent
 from shared.streams import delivery_key, encode_entry, events_key
-from tests.support.counting import counting, differences, event_id, pageview, settings, until_counted
+from tests.support.counting import HANOI, counting, differences, event_id, pageview, settings, until_counted
 from tests.support.servers import RedisServer
 
 
@@ -47,4 +47,4 @@ async def test_what_is_found_in_the_store_is_what_is_remembered(
     async with counting(settings(redis_server.url, dsn)):
         await until_counted(redis)
     recent = await RecentIds.load(redis, migrated, 0)
-    assert sorted(event_id for _, event_id in recent._positions) == [event_id(2), event_id(3)]
+    assert sorted(recent._new[HANOI.id]) == [event_id(2), event_id(3)]

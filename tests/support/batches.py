@@ -5,9 +5,11 @@ from types import MappingProxyType
 from typing import Any
 
 from services.counter.batch import Batch, Position
+from services.counter.columns import COLUMNS, rows_of
 from services.counter.enrich import enrich
 from services.counter.expired import Expired
 from services.counter.outcome import Outcome, State
+from services.counter.resent import Positions, RecentIds
 from services.counter.sort_out import sort_out
 from shared.events import Kind, StreamEvent
 from shared.sites import Sites
@@ -57,17 +59,51 @@ def batch_of(*entries: Entry | Sequence[StreamEvent], shard: int = 0) -> Batch:
     return Batch(shard, made)
 
 
+class Row(tuple[Any, ...]):
+    """A row of an outcome, with the values that the table has, by the names of its columns."""
+
+    def __getattr__(self, column: str) -> Any:
+        if column not in COLUMNS:
+            raise AttributeError(column)
+        return self[COLUMNS.index(column)]
+
+    @property
+    def position(self) -> Position:
+        return Position(EntryId(self.entry_ms, self.entry_seq), self.entry_index)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return dict(zip(COLUMNS, self, strict=True))
+
+    def but(self, **values: Any) -> "Row":
+        """The row with some other values."""
+        return Row((self.values | values).values())
+
+
+def rows(outcome: Outcome) -> list[Row]:
+    """The rows that a batch comes to, in the order of the stream."""
+    return [Row(row) for _, row in rows_of(outcome.stored)]
+
+
 def compute(
     batch: Batch | Sequence[StreamEvent],
     state: State | None = None,
-    stored: Mapping[tuple[str, bytes], Position] | None = None,
+    stored: Positions | None = None,
     sites: Sites = SITES,
     expired: Expired = MappingProxyType({}),
+    seen: Mapping[int, int] = MappingProxyType({}),
 ) -> Outcome:
-    """The outcome of a batch, or of events in one entry; the state moves on."""
+    """The outcome of a batch, or of events in one entry; the state moves on.
+
+    seen: visitors of each place as they were seen before (`presence_score`), as far as the batch has events of theirs.
+    """
     if not isinstance(batch, Batch):
         batch = batch_of(batch)
-    outcome = Outcome()
+    state, recent, outcome = State() if state is None else state, RecentIds(), Outcome()
     arrivals = sort_out(batch, sites, expired, outcome)
-    enrich(arrivals, State() if state is None else state, stored or {}, outcome)
+    state.places = arrivals.places
+    for place in state.places.values():
+        place.seen |= {visitor: score for visitor, score in seen.items() if visitor in place.seen}
+    recent.begin(batch, stored or {})
+    enrich(batch.shard, arrivals, state, recent, outcome)
     return outcome

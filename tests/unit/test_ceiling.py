@@ -5,7 +5,7 @@ import re
 import pytest
 
 from services.counter.ceiling import LETTER, DeadLetterCeilingError, level_change
-from services.counter.enrich import DeadLetter, Outcome, Rejected
+from services.counter.outcome import DeadLetter, Outcome, Rejected
 from shared.delivery import parse_delivery
 from shared.streams import Content
 from tests.support.batches import position

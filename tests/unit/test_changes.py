@@ -6,13 +6,14 @@ import pytest
 
 from services.counter.batch import Batch
 from services.counter.changes import changes, presence_changes, reader_changes
+from services.counter.columns import of_rows
 from services.counter.commands import Command, Word, binary
-from services.counter.enrich import Computed, Seen, State
+from services.counter.outcome import Computed, State
 from shared.delivery import parse_delivery
 from shared.events import Source, StreamEvent
 from shared.readmodel import ONLINE_MS, VISIT_MS, Presence, presence_score, visitor_member
 from shared.streams import Content, EntryId, encode_entry
-from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, view, vote
+from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, rows, view, vote
 from tests.support.counting import GOOGLEBOT, event_id
 
 LIVE = ("hanoi", Source.LIVE)
@@ -82,7 +83,7 @@ def test_bots_pings_and_leaves_are_in_no_count() -> None:
 def test_counts_are_those_of_the_stored_rows() -> None:
     batch, state = batch_of([view(1), view(2)]), State()
     outcome = compute(batch, state)
-    del outcome.rows[1]
+    outcome.stored = of_rows(rows(outcome)[:1])
     commands = list(changes(Computed(batch, state, outcome)))
     assert hashes(commands)["{0}:counts:hanoi"]["visits:total"] == 1
     assert hashes(commands)["{0}:delivery"]["counted"] == 1
@@ -154,23 +155,23 @@ def test_a_batch_says_how_far_the_shard_is_applied() -> None:
 
 @pytest.mark.parametrize("source", Source)
 def test_presence_says_as_what_a_visitor_was_seen_last(source: Source) -> None:
-    place = ("hanoi", source)
-    stood = {1: Seen(NOW - 1, Presence.LEFT), 2: Seen(NOW - 1, Presence.GUEST), 3: Seen(NOW - 1, Presence.GUEST)}
-    state = State(seen={place: stood.copy()}, stood={place: stood})
-    outcome = compute([view(1, member=True, source=source), view(2, source=source)], state)
-    commands = list(presence_changes(0, outcome, state))
+    state = State()
+    seen = {1: presence_score(Presence.LEFT, NOW - 1), 2: presence_score(Presence.GUEST, NOW - 1)}
+    compute([view(1, member=True, source=source), view(2, source=source), leave(3, source=source)], state, seen=seen)
+    commands = list(presence_changes(0, state.places.values()))
     key = "{0}:presence:hanoi" if source is Source.LIVE else "{0}:presence-imported:hanoi"
     member, guest = presence_score(Presence.MEMBER, NOW), presence_score(Presence.GUEST, NOW)
     added = [command for command in commands if command[0] == "ZADD"]
-    # nothing was heard of 3
+    # 3 was never seen
     assert added == [("ZADD", key, str(member), visitor_member(1), str(guest), visitor_member(2))]
     cut = [words for name, _, *words in commands if name == "ZREMRANGEBYSCORE"]
     assert cut == [[presence_score(who, 0), presence_score(who, NOW - VISIT_MS - 1)] for who in Presence]
 
 
 def test_an_items_readers_come_and_go() -> None:
-    outcome = compute([view(1, item="/a"), view(2, item="/a"), leave(2, at=5000, item="/a")], State())
-    commands = list(reader_changes(0, outcome))
+    state = State()
+    compute([view(1, item="/a"), view(2, item="/a"), leave(2, at=5000, item="/a")], state)
+    commands = list(reader_changes(0, state.places.values()))
     assert commands[:3] == [
         ("ZREM", "{0}:readers:hanoi:/a", visitor_member(2)),
         ("ZADD", "{0}:readers:hanoi:/a", str(NOW), visitor_member(1)),

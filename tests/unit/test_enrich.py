@@ -7,17 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from services.counter.agents import NAMELESS, recognise
-from services.counter.enrich import DeadLetter, Outcome, Seen, State
-from services.counter.rows import BOT, COLUMNS, GUEST, MEMBER, Row, row_of, values
-from shared.calendar import Local
+from services.counter.columns import BOT, GUEST, MEMBER, of_rows
+from services.counter.outcome import DeadLetter, Outcome, State
 from shared.events import Source, StreamEvent
-from shared.readmodel import Presence
+from shared.readmodel import SCORES_APART, Presence, presence_score
 from shared.sites import Site, Sites
 from shared.streams import encode_entry
-from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, view, vote
+from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, leave, ping, position, rows, view, vote
 from tests.support.counting import GOOGLEBOT, PERSON, SITES, event_id
 
 LIVE = ("hanoi", Source.LIVE)
@@ -25,20 +23,24 @@ MINUTE = 60_000
 HALF_HOUR = 30 * MINUTE
 
 
-def visits(*events: StreamEvent, state: State | None = None) -> list[bool]:
-    return [row.visit for row in compute(events, state).rows]
+GUEST_NOW = {1: presence_score(Presence.GUEST, NOW)}
 
 
-def after(*events: StreamEvent, state: State | None = None) -> dict[int, Seen]:
-    """Who was seen when, after these events."""
-    state = state or State()
+def visits(*events: StreamEvent, **before: Any) -> list[bool]:
+    return [row.visit for row in rows(compute(events, **before))]
+
+
+def present(state: State, place: tuple[str, Source] = LIVE) -> dict[int, tuple[Presence, int]]:
+    """As what each visitor of a place was seen last, and when."""
+    found = {visitor: divmod(score, SCORES_APART) for visitor, score in state.places[place].seen.items() if score}
+    return {visitor: (Presence(presence), at) for visitor, (presence, at) in found.items()}
+
+
+def after(*events: StreamEvent) -> dict[int, tuple[Presence, int]]:
+    """The same after these events."""
+    state = State()
     compute(events, state)
-    return state.seen[LIVE]
-
-
-def told(row: Row) -> dict[str, Any]:
-    """What the table is told of a row."""
-    return dict(zip(COLUMNS, values(row), strict=True))
+    return present(state)
 
 
 def reasons(outcome: Outcome) -> list[tuple[int, str]]:
@@ -52,8 +54,7 @@ class TestAVisit:
     @pytest.mark.parametrize(("pause", "begins"), [(HALF_HOUR, False), (HALF_HOUR + 1, True), (-HALF_HOUR - 1, False)])
     def test_begins_anew_after_more_than_30_minutes(self, pause: int, begins: bool) -> None:
         assert visits(view(), view(at=pause)) == [True, begins]
-        state = State(seen={LIVE: {1: Seen(NOW, Presence.GUEST)}})
-        assert visits(view(at=pause), state=state) == [begins]
+        assert visits(view(at=pause), seen=GUEST_NOW) == [begins]
 
     def test_goes_on_with_every_page_view(self) -> None:
         assert visits(view(), view(at=HALF_HOUR), view(at=2 * HALF_HOUR)) == [True, False, False]
@@ -93,9 +94,9 @@ class TestAKind:
         self, other: dict[str, Any], kind: int, bot: str, presence: Presence
     ) -> None:
         state = State()
-        (row,) = compute([view(**other)], state).rows
-        assert (told(row)["kind"], row.agent.bot) == (kind, bot)
-        assert state.seen[LIVE] == {1: Seen(NOW, presence)}
+        (row,) = rows(compute([view(**other)], state))
+        assert (row.kind, row.bot) == (kind, bot)
+        assert present(state) == {1: (presence, NOW)}
 
     @pytest.mark.parametrize(
         ("agent", "name"),
@@ -109,8 +110,8 @@ class TestAKind:
         assert recognise(agent) == (name, "", "")
 
     def test_of_a_person_has_browser_and_system(self) -> None:
-        (row,) = compute([view(agent=PERSON)]).rows
-        assert row.agent == ("", "Chrome", "Windows")
+        (row,) = rows(compute([view(agent=PERSON)]))
+        assert (row.bot, row.browser, row.system) == ("", "Chrome", "Windows")
 
     @given(st.text())
     def test_of_any_user_agent_is_known(self, agent: str) -> None:
@@ -120,65 +121,68 @@ class TestAKind:
 class TestPresence:
     def test_is_when_somebody_was_last_seen_whatever_the_order(self) -> None:
         assert after(view(at=MINUTE), ping(), view(2)) == {
-            1: Seen(NOW + MINUTE, Presence.GUEST),
-            2: Seen(NOW, Presence.GUEST),
+            1: (Presence.GUEST, NOW + MINUTE),
+            2: (Presence.GUEST, NOW),
         }
 
     def test_of_a_member_outlives_a_ping_but_not_a_page_view_as_guest(self) -> None:
-        assert after(view(member=True), ping(at=1))[1].presence is Presence.MEMBER
-        assert after(view(member=True), view(at=1))[1].presence is Presence.GUEST
+        assert after(view(member=True), ping(at=1)) == {1: (Presence.MEMBER, NOW + 1)}
+        assert after(view(member=True), view(at=1)) == {1: (Presence.GUEST, NOW + 1)}
 
     def test_ends_with_a_leave(self) -> None:
-        assert after(view(), leave(at=MINUTE)) == {1: Seen(NOW + MINUTE, Presence.LEFT)}
+        assert after(view(), leave(at=MINUTE)) == {1: (Presence.LEFT, NOW + MINUTE)}
 
     @pytest.mark.parametrize(
         ("at", "presence"), [(999, Presence.GUEST), (1000, Presence.LEFT), (-MINUTE, Presence.GUEST)]
     )
     def test_outlives_a_leave_that_the_next_pages_view_overtook(self, at: int, presence: Presence) -> None:
-        assert after(view(), leave(at=at))[1].presence is presence
+        assert after(view(), leave(at=at))[1][0] is presence
 
     def test_does_not_begin_with_a_leave(self) -> None:
         assert after(leave()) == {}
 
     def test_begins_again_after_a_leave(self) -> None:
-        assert after(view(), leave(at=MINUTE), view(at=2 * MINUTE))[1] == Seen(NOW + 2 * MINUTE, Presence.GUEST)
+        assert after(view(), leave(at=MINUTE), view(at=2 * MINUTE))[1] == (Presence.GUEST, NOW + 2 * MINUTE)
 
     def test_now_is_not_of_imported_events(self) -> None:
         state = State()
-        outcome = compute([view(source=Source.IMPORT)], state)
-        assert state.seen == {("hanoi", Source.IMPORT): {1: Seen(NOW, Presence.GUEST)}}
-        assert outcome.readers == {}
+        compute([view(source=Source.IMPORT)], state)
+        assert present(state, ("hanoi", Source.IMPORT)) == {1: (Presence.GUEST, NOW)}
+        assert state.places.keys() == {("hanoi", Source.IMPORT)}
+        assert state.places["hanoi", Source.IMPORT].readers == {}
 
     def test_of_an_items_readers_ends_with_their_leave(self) -> None:
-        outcome = compute(
-            [view(1, item="/a"), ping(2, item="/a"), view(3, item="/b", agent=GOOGLEBOT), leave(2, MINUTE, item="/a")]
+        state = State()
+        compute(
+            [view(1, item="/a"), ping(2, item="/a"), view(3, item="/b", agent=GOOGLEBOT), leave(2, MINUTE, item="/a")],
+            state,
         )
-        assert outcome.readers == {("hanoi", "/a"): {1: NOW, 2: None}}
+        assert state.places[LIVE].readers == {"/a": {1: NOW, 2: None}}
 
     def test_alone_is_counted_but_makes_no_rows(self) -> None:
         outcome = compute([ping(), leave(at=MINUTE), view()])
-        assert (outcome.presence_only, len(outcome.rows)) == (2, 1)
+        assert (outcome.presence_only, outcome.counted) == (2, 3)
 
 
 class TestAVote:
     def test_remembers_the_vote_that_it_changes(self) -> None:
         state = State(votes={("hanoi", "/a", 1): 3})
         events = [vote(5, item="/a"), vote(1, item="/a"), vote(2, voter=2, item="/a"), vote(4, item="/b")]
-        scores = [(row.event.score, row.previous) for row in compute(events, state).rows]
+        scores = [(row.score, row.previous) for row in rows(compute(events, state))]
         assert scores == [(5, 3), (1, 5), (2, 0), (4, 0)]
         assert state.votes == {("hanoi", "/a", 1): 1, ("hanoi", "/a", 2): 2, ("hanoi", "/b", 1): 4}
 
     def test_of_a_bot_is_rejected(self) -> None:
         state = State()
         outcome = compute([vote(5, agent=GOOGLEBOT)], state)
-        assert (outcome.rows, reasons(outcome), state.votes) == ([], [(0, "vote_of_a_bot")], {})
+        assert (rows(outcome), reasons(outcome), state.votes) == ([], [(0, "vote_of_a_bot")], {})
 
 
 class TestADuplicate:
     def test_is_an_id_that_the_batch_has_before(self) -> None:
         events = [view(1, id=event_id(1)), view(2, id=event_id(1)), vote(5, id=event_id(1)), view(3, id=event_id(2))]
         outcome = compute(events)
-        assert [row.event.visitor for row in outcome.rows] == [1, 3]
+        assert [row.visitor for row in rows(outcome)] == [1, 3]
         assert reasons(outcome) == [(1, "duplicate"), (2, "duplicate")]
 
     def test_is_found_in_another_entry_of_the_batch(self) -> None:
@@ -186,7 +190,7 @@ class TestADuplicate:
         assert [rejected.position for rejected in outcome.rejected] == [position(1)]
 
     def test_is_none_on_another_site(self) -> None:
-        assert len(compute([view(id=event_id(1)), view(id=event_id(1), site="kolkata")]).rows) == 2
+        assert compute([view(id=event_id(1)), view(id=event_id(1), site="kolkata")]).counted == 2
 
     @pytest.mark.parametrize(
         ("stored_at", "attempt", "counted"),
@@ -202,7 +206,7 @@ class TestADuplicate:
     def test_of_a_resent_event_stands_before_it_in_the_store(self, stored_at: Any, attempt: int, counted: bool) -> None:
         stored = {("hanoi", event_id(1)): stored_at}
         outcome = compute(batch_of([view(2)], [view(3), view(id=event_id(1), attempt=attempt)]), stored=stored)
-        assert (position(1, 1) in [row.position for row in outcome.rows]) == counted
+        assert (position(1, 1) in [row.position for row in rows(outcome)]) == counted
         assert ("duplicate" in dict(outcome.rejected).values()) != counted
 
     def test_makes_nobody_present(self) -> None:
@@ -221,14 +225,14 @@ class TestADeadLetter:
     def test_is_what_cannot_be_counted_with_reason_and_content(self, event: StreamEvent, reason: str) -> None:
         outcome = compute([view(), event, view(2)])
         assert outcome.dead == [DeadLetter(position(0, 1), reason, encode_entry([event]))]
-        assert len(outcome.rows) == 2
+        assert outcome.counted == 2
 
     def test_is_an_event_on_the_wrong_shard(self) -> None:
         sites = Sites([Site(id="demo", hostnames=["*"]), Site(id="caobang", hostnames=["*"])], shards=2)
         other = Sites([Site(id="a", hostnames=["*"])], shards=2)
         assert (sites.shard("demo"), sites.shard("caobang"), other.shard("a")) == (0, 0, 1)
         assert [letter.reason for letter in compute([view(site="a")], sites=other).dead] == ["wrong_shard"]
-        assert len(compute(batch_of([view(site="a")], shard=1), sites=other).rows) == 1
+        assert compute(batch_of([view(site="a")], shard=1), sites=other).counted == 1
 
     def test_is_an_entry_that_cannot_be_read_for_all_its_events(self) -> None:
         unread = [view()] * 3
@@ -236,7 +240,7 @@ class TestADeadLetter:
         broken = broken._replace(fields={**broken.fields, b"v": b"9"})
         outcome = compute(batch_of(broken, [view()]))
         assert outcome.dead == [DeadLetter(position(0), "unknown_version", encode_entry(unread)._replace(v=b"9"))]
-        assert len(outcome.rows) == 1
+        assert outcome.counted == 1
 
 
 @pytest.mark.parametrize(
@@ -252,7 +256,7 @@ class TestADeadLetter:
 def test_a_time_that_cannot_be_is_rejected(at: int, found: list[tuple[int, str]]) -> None:
     outcome = compute([view(at=at)])
     assert reasons(outcome) == found
-    assert len(outcome.rows) == 1 - len(found)
+    assert outcome.counted == 1 - len(found)
 
 
 @pytest.mark.parametrize(
@@ -270,30 +274,34 @@ def test_what_comes_to_a_month_that_has_left_is_rejected(site: str, event: Any, 
     arguments = (5,) if event is vote else ()
     outcome = compute([event(*arguments, site=site, at=last)], expired=expired)
     assert reasons(outcome) == [(0, "expired")] * rejected
-    assert len(compute([event(*arguments, site=site, at=last + 1000)], expired=expired).rows) == 1
+    assert compute([event(*arguments, site=site, at=last + 1000)], expired=expired).counted == 1
 
 
 @pytest.mark.parametrize(("site", "day", "hour"), [("hanoi", 24, 1), ("kolkata", 24, 0), ("newyork", 23, 13)])
 def test_a_row_has_the_sites_own_date_and_hour(site: str, day: int, hour: int) -> None:
-    (row,) = compute([view(site=site, at=10 * 3_600_000 + 45 * MINUTE)]).rows  # 18:45 UTC
-    assert row.there == (date(2026, 11, day), hour)
+    (row,) = rows(compute([view(site=site, at=10 * 3_600_000 + 45 * MINUTE)]))  # 18:45 UTC
+    assert (row.date, row.hour) == (date(2026, 11, day), hour)
 
 
 def test_a_row_has_all_of_its_event() -> None:
     event = view(2**64 - 1, id=event_id(7), title="Tiêu đề", referrer="search.example", country="VN", item="/a")
-    (row,) = compute(batch_of([view(1)], [view(1), event])).rows[2:]
+    (row,) = rows(compute(batch_of([view(1)], [view(1), event])))[2:]
     assert row.position == position(1, 1)
-    assert told(row) | {
-        "visitor": 2**64 - 1,
-        "time": NOW,
-        "title": "Tiêu đề",
-        "referrer": "search.example",
-        "country": "VN",
-        "item": "/a",
-        "agent": PERSON,
-        "source": Source.LIVE,
-        "id": int.from_bytes(event_id(7)),
-    } == told(row)
+    assert (
+        row.values
+        | {
+            "visitor": 2**64 - 1,
+            "time": NOW,
+            "title": "Tiêu đề",
+            "referrer": "search.example",
+            "country": "VN",
+            "item": "/a",
+            "agent": PERSON,
+            "source": Source.LIVE,
+            "id": int.from_bytes(event_id(7)),
+        }
+        == row.values
+    )
 
 
 EVENTS = st.lists(
@@ -312,28 +320,32 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
-def test_a_row_that_was_stored_is_the_row(events: list[StreamEvent]) -> None:
-    for row in compute(events).rows:
-        stored = told(row) | {"id": row.event.id}
-        assert told(row_of(tuple(stored.values()))) == told(row)
+def test_columns_are_their_rows(events: list[StreamEvent]) -> None:
+    outcome = compute(events)
+    again = of_rows(rows(outcome))
+    assert {name: list(values) for name, values in outcome.stored.items()} == {
+        name: list(values) for name, values in again.items()
+    }
+    assert list(again) == list(outcome.stored)
+    assert {len(values) for values in again.values()} == {outcome.counted}
 
 
 def test_rows_that_are_stored_already_stand_whatever_is_computed_now() -> None:
     outcome = compute([view(1), view(2), view(3, site="nowhere")])
-    first, second = outcome.rows
-    stored = replace(first, visit=False, there=Local(date(2020, 1, 1), 0))
-    lost = replace(second, site="nowhere", number=2)
+    first, second = rows(outcome)
+    stored = first.but(visit=False, date=date(2020, 1, 1), hour=0)
+    lost = second.but(site="nowhere", entry_index=2)
     outcome.keep({stored.position: stored, lost.position: lost})
-    assert outcome.rows == [stored, second, lost]
+    assert rows(outcome) == [stored, second, lost]
     assert outcome.dead == []
 
 
 @given(EVENTS)
 def test_the_same_batch_from_the_same_state_comes_to_the_same(events: list[StreamEvent]) -> None:
-    before = State(seen={LIVE: {1: Seen(NOW - HALF_HOUR, Presence.LEFT)}}, votes={("hanoi", "/a", 1): 3})
+    before, seen = State(votes={("hanoi", "/a", 1): 3}), {1: presence_score(Presence.LEFT, NOW - HALF_HOUR)}
     once, again = deepcopy(before), deepcopy(before)
     batch = batch_of(events[:5], events[5:])
-    assert compute(batch, once) == compute(batch_of(events[:5], events[5:]), again)
+    assert compute(batch, once, seen=seen) == compute(batch_of(events[:5], events[5:]), again, seen=seen)
     assert once == again
 
 
@@ -342,7 +354,7 @@ def test_every_event_of_a_batch_comes_to_one_thing(events: list[StreamEvent]) ->
     events = [*events, ping(), leave()]
     outcome = compute(events)
     dead = sum(letter.content.n for letter in outcome.dead)
-    assert len(outcome.rows) + outcome.presence_only + len(outcome.rejected) + dead == len(events)
-    positions = [*(row.position for row in outcome.rows), *(rejected.position for rejected in outcome.rejected)]
+    assert outcome.counted + len(outcome.rejected) + dead == len(events)
+    positions = [*(row.position for row in rows(outcome)), *(rejected.position for rejected in outcome.rejected)]
     assert len(set(positions)) == len(positions)
-    assert {row.site for row in outcome.rows} <= set(SITES)
+    assert {row.site for row in rows(outcome)} <= set(SITES)
