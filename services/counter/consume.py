@@ -126,6 +126,7 @@ class BatchCounter:
             await turn.to_apply()
         except BaseException:
             await cancelled(writing)
+            _ = writing.cancelled() or writing.exception()  # whatever it is, the batch before it failed first
             raise
         if not await writing:
             commands = list(changes(computed))
