@@ -5,7 +5,7 @@ the events; its scores are text, for Lua would print each number anew.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, compress
 
 from services.counter.batch import Batch
@@ -38,22 +38,14 @@ _PAGEVIEW, _RATING = Kind.PAGEVIEW, Kind.RATING
 _WEEK_SECONDS = 7 * 86_400
 
 
-Due = Callable[[str, int], bool]
-"""Whether to trim a key now, in ms."""
-
-
-def always(_key: str, _now: int) -> bool:
-    return True
-
-
-def changes(computed: Computed, due: Due = always) -> Iterator[Command]:
-    """All commands of a batch. due: see trims.py."""
+def changes(computed: Computed) -> Iterator[Command]:
+    """All commands of a batch, whose rows are as they are stored."""
     batch, state, outcome = computed
     shard = batch.shard
     yield from count_changes(shard, outcome.stored)
     yield from rating_changes(shard, outcome.stored)
     yield from presence_changes(shard, state.places.values())
-    yield from reader_changes(shard, state.places.values(), due)
+    yield from reader_changes(shard, state.places.values())
     yield from delivery_changes(batch, outcome)
 
 
@@ -102,7 +94,7 @@ def presence_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
         yield "EXPIRE", key, _WEEK_SECONDS
 
 
-def reader_changes(shard: int, places: Iterable[Place], due: Due = always) -> Iterator[Command]:
+def reader_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
     """Who has an item open."""
     for place in places:
         prefix = readers_key(shard, place.site, "")
@@ -121,9 +113,9 @@ def reader_changes(shard: int, places: Iterable[Place], due: Due = always) -> It
                 yield from (("ZREM", key, *part) for part in parts(gone))
             if here:
                 yield from (("ZADD", key, *part) for part in parts(here))
-            if due(key, place.latest):
-                yield "ZREMRANGEBYSCORE", key, "-inf", oldest
-                yield "EXPIRE", key, 2 * ONLINE_MS // 1000
+            yield "ZREMRANGEBYSCORE", key, "-inf", oldest
+            # Each time: a set that was empty in between has lost it.
+            yield "EXPIRE", key, 2 * ONLINE_MS // 1000
 
 
 def delivery_changes(batch: Batch, outcome: Outcome) -> Iterator[Command]:

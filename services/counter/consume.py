@@ -6,7 +6,6 @@ All up to its turn is only computed, and may be while the batch before it is wri
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
@@ -23,12 +22,13 @@ from services.counter.resent import RecentIds, find_stored, positions_among
 from services.counter.sort_out import UNKNOWN_SITE, sort_out
 from services.counter.state import read_state
 from services.counter.store import Guard, PatientStore
-from services.counter.trims import Trims
 from services.counter.write import write_once
 from shared import log, metrics, tracing
-from shared.ending import cancelled
 from shared.errors import TruycapError, described
 from shared.sites import Sites
+
+Turn = Callable[[], Awaitable[None]]
+"""Returns when a batch's turn has come, and raises where it never will: the batch before it has failed."""
 
 _BREATH_SECONDS = 0.001
 
@@ -36,24 +36,7 @@ logger = log.get(__name__)
 
 
 async def at_once() -> None:
-    """What need not be waited for."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """When a batch goes on.
-
-    to_write: returns when it may be written, which is when all batches before it are; to_apply: the same of applying.
-    Both raise where the batch before it has failed. written: called when it is written.
-    """
-
-    to_write: Callable[[], Awaitable[None]] = at_once
-    to_apply: Callable[[], Awaitable[None]] = at_once
-    written: Callable[[], None] = lambda: None
-
-
-ALONE = Turn()
-"""That of a batch that comes alone."""
+    """The turn of a batch that comes alone."""
 
 
 class BatchCounter:
@@ -83,7 +66,6 @@ class BatchCounter:
         self._recent = recent
         self._expired = expired
         self._guard = guard
-        self._trims = Trims()
         self._redis_free = asyncio.Lock()
         """Redis sends a long answer in pieces, and between them it may begin a script that takes long. So what the next
         batch reads must have come before this one is applied."""
@@ -92,11 +74,11 @@ class BatchCounter:
         self.counted = 0
         """How many batches this has counted."""
 
-    async def count(self, batch: Batch, turn: Turn = ALONE) -> None:
+    async def count(self, batch: Batch, turn: Turn = at_once) -> None:
         """Count the batch; returns when it is applied, by this call or before it.
 
-        The next one is begun no earlier than when all before this one are applied. After an error nothing more can be
-        counted here.
+        turn: comes when all batches that were begun earlier are applied; the next one is begun no earlier than that.
+        After an error nothing more can be counted here.
 
         FencedError or RedisError where it is left pending; StoreError where no repetition would help;
         DeadLetterCeilingError where too much of it cannot be counted.
@@ -116,20 +98,13 @@ class BatchCounter:
     async def _count(self, batch: Batch, turn: Turn) -> None:
         before = self._before
         computed = self._before = await self._compute(batch, before)
-        await _breathe(before)
         outcome = computed.outcome
-        await turn.to_write()
-        writing = asyncio.ensure_future(self._write(batch, outcome, turn))
-        try:
-            await _breathe(before)
-            commands = list(changes(computed, self._trims.due))
-            await turn.to_apply()
-        except BaseException:
-            await cancelled(writing)
-            _ = writing.cancelled() or writing.exception()  # whatever it is, the batch before it failed first
-            raise
-        if not await writing:
-            commands = list(changes(computed))
+        await _breathe(before)
+        commands = list(changes(computed))
+        await turn()
+        if batch.recovered or not await write_once(self._store, batch.token, outcome.stored, self._guard):
+            await ensure_written(self._store, batch, outcome, self._guard)
+            commands = list(changes(computed))  # what stands there may be other rows
             self._recent.add(outcome.stored)
         async with self._redis_free:
             applied = await apply(self._redis, batch, self._epoch, commands)
@@ -140,14 +115,6 @@ class BatchCounter:
         if self._before is computed:
             self._before = None
         self.counted += 1
-
-    async def _write(self, batch: Batch, outcome: Outcome, turn: Turn) -> bool:
-        """Whether what stands there is what was computed; else the outcome says what does."""
-        as_computed = not batch.recovered and await write_once(self._store, batch.token, outcome.stored, self._guard)
-        if not as_computed:
-            await ensure_written(self._store, batch, outcome, self._guard)
-        turn.written()
-        return as_computed
 
     async def _compute(self, batch: Batch, before: Computed | None) -> Computed:
         outcome = Outcome()

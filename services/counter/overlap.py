@@ -1,4 +1,4 @@
-"""Two batches at once: while one is written and applied, the next is read and computed, and written when that one is.
+"""Two batches at once: while one is written and applied, the next is read and computed.
 
 What is pending for a consumer is a batch (recover.py). So a batch that is written while the subscriber reads on is
 handed over to another consumer: as a whole, and not before that one has nothing any more.
@@ -55,8 +55,6 @@ class Overlap:
         self._hand_over = hand_over
         self._failed = failed
         self._behind: asyncio.Task[None] | None = None
-        self._written = asyncio.Event()
-        """Whether what is behind is written, or has failed."""
 
     @property
     def under_way(self) -> bool:
@@ -65,20 +63,18 @@ class Overlap:
 
     async def count(self, batch: Batch) -> None:
         """Count the batch; returns when it is applied. Raises what it, or the one before it, fails by."""
-        await self._count(batch, Turn(to_write=self._applied))
+        await self._count(batch, self._applied)
 
     async def begin(self, batch: Batch) -> None:
         """The same, but returns when the batch is computed, all before it are applied, and it is written behind."""
-        handed_over, written = asyncio.get_running_loop().create_future(), asyncio.Event()
+        handed_over = asyncio.get_running_loop().create_future()
 
-        async def to_apply() -> None:
+        async def turn() -> None:
             await self._applied()
             await self._hand_over(batch)
             handed_over.set_result(None)
 
-        turn = Turn(to_write=self._stored, to_apply=to_apply, written=written.set)
         behind = asyncio.ensure_future(self._count(batch, turn))
-        behind.add_done_callback(lambda _: written.set())
         try:
             await asyncio.wait({behind, handed_over}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -86,7 +82,7 @@ class Overlap:
             raise
         if not handed_over.done():
             return behind.result()
-        self._behind, self._written = behind, written
+        self._behind = behind
         behind.add_done_callback(self._ended)
         return None
 
@@ -95,13 +91,6 @@ class Overlap:
         if self._behind:
             with suppress(Exception):  # `failed` knows
                 await self._behind
-
-    async def _stored(self) -> None:
-        """Wait until what is behind is written."""
-        if self._behind:
-            await self._written.wait()
-            if self._behind.done():
-                self._behind.result()
 
     async def _applied(self) -> None:
         """Wait until what is written behind is applied."""

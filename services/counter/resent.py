@@ -37,7 +37,7 @@ _RECENT = _QUERIES.joinpath("recent.sql").read_text("utf-8")
 Positions = dict[tuple[str, bytes], Position]
 """Where events were counted, by (site, id)."""
 _Entries = dict[str, dict[bytes, EntryId]]
-"""In which entry they were counted, by site, then id: no object of their own, for there are as many as 200,000."""
+"""In which entry they were counted, by site, then id: no object of their own, for there are up to twice MOST_RECENT."""
 
 
 class RecentIds:
@@ -91,9 +91,8 @@ class RecentIds:
         """Whether an event of the batch was not counted before; then it is now. given: its id; time: its own, in ms."""
         site = place.site
         ids = self._new[site]
-        known = ids.get(given) or self._old[site].get(given)
-        if known is None and self._once:
-            known = self._once[site].get(given)
+        known = self._once[site].get(given) if self._once else None  # these are of this batch
+        known = known or ids.get(given) or self._old[site].get(given)
         if known is not None and self._is_before(known, entry):
             return False
         if self._stored and (there := self._stored.get((site, given))) and there < (entry, number):

@@ -179,6 +179,15 @@ def test_an_items_readers_come_and_go() -> None:
     ]
 
 
+def test_a_set_of_readers_never_stays_for_ever() -> None:
+    """Redis forgets a key's expiry with its last member: whoever adds the next one sets it anew."""
+    commands = commands_of(batch_of([view(1, item="/a"), view(1, item="/b"), leave(1, at=5000, item="/b")]))
+    begun = [key for name, key, *_ in commands if name == "ZADD" and ":readers:" in str(key)]
+    expire = [key for name, key, *_ in commands if name == "EXPIRE"]
+    assert begun == ["{0}:readers:hanoi:/a"]
+    assert set(begun) <= set(expire)
+
+
 def test_no_command_is_longer_than_lua_can_unpack() -> None:
     commands = commands_of(batch_of(*([view(start + n) for n in range(500)] for start in range(0, 5000, 500))))
     assert max(map(len, commands)) < 2000

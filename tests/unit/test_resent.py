@@ -80,6 +80,11 @@ def test_imported_and_late_events_are_not_remembered() -> None:
     assert count(recent, {1: events}) == [True, False, True]
 
 
+def test_an_id_that_comes_twice_in_a_batch_is_known_whatever_was_before_it() -> None:
+    imported = live(1, source=Source.IMPORT)
+    assert count(after({0: [live(1)]}), {RECENT_MS + 1: [imported, imported]}) == [True, False]
+
+
 def test_a_batch_that_is_counted_once_more_is_no_repetition_of_itself() -> None:
     """Its rows were found in the store, or another counter had stored them."""
     outcome = compute(batch_of(entry_of(0, [live(1)]), entry_of(1, [live(2), live(3, LATE_MS + 9)])))
