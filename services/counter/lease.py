@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from redis.asyncio import Redis
 
+from shared.ending import cancelled
 from shared.errors import TruycapError
 from shared.streams import shard_key
 
@@ -130,7 +131,7 @@ async def taken_over(redis: "Redis", shard: int, *, restoring: bool = False) -> 
     try:
         yield epoch
     finally:
-        keeping.cancel()
+        await cancelled(keeping)
         with suppress(asyncio.CancelledError, FencedError):
-            await keeping
+            keeping.result()
         await lease.release(epoch)
