@@ -27,8 +27,8 @@ def test_a_short_load_is_counted_exactly(tmp_path: Path) -> None:
     said = json.loads((tmp_path / "report.json").read_bytes())
     run, checks = said["run"], {check["what"].partition(":")[0]: check for check in said["checks"]}
     assert run["views"] == run["shown"] > 100
-    # Each of the 60 readers may be told to leave while the answer to a ping, a vote or an image is on its way.
-    assert 0 <= run["after"]["accepted"] - run["before"]["accepted"] - run["acknowledged"] <= 60
+    # A reader may be told to leave while the answer is on its way: such sendings are known.
+    assert 0 <= run["after"]["accepted"] - run["before"]["accepted"] - run["acknowledged"] <= run["unheard"]
     assert run["acknowledged"] > run["views"]
     assert run["updates"] > 5
     assert checks["The delivery identity is exact"]["holds"]

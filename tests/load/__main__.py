@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace, target: Target, own: "OwnTruycap | None") 
         len(tally.unsure),
         tally.pixels,
     )
-    run.updates, run.errors = tally.updates, tally.errors
+    run.unheard, run.updates, run.errors = tally.unheard, tally.updates, tally.errors
     checks = report.write(options.report, run, course.steps, held)
     for check in checks:
         _say(f"{'yes' if check.holds else 'NO '}  {check.what}: {check.found}")

@@ -52,8 +52,8 @@ class Run(Struct):
 
     workers: ingest's processes; expected: services are killed on purpose; idle: cores that were busy before the load
     came; ramp: why it ended; spike: events a second before it and in it; stopped: before it was over; seconds: by Unix
-    time; acknowledged, views, unsure, pixels, updates, errors: see Tally; shown: page views that the site's counter
-    went up by.
+    time; acknowledged, views, unsure, pixels, unheard, updates, errors: see Tally; shown: page views that the site's
+    counter went up by.
     """
 
     machine: str
@@ -73,6 +73,7 @@ class Run(Struct):
     views: int = 0
     unsure: int = 0
     pixels: int = 0
+    unheard: int = 0
     updates: int = 0
     errors: list[str] = []
     shown: int = 0

@@ -42,8 +42,8 @@ class Tally:
     """Filled by all users; they are greenlets of one thread.
 
     acknowledged: how many events were, pixels among them; views: page views by people that were at last; unsure: those
-    that never were, and may or may not be counted; pixels: of those acknowledged; updates: numbers pushed to streams;
-    errors: of the load itself.
+    that never were, and may or may not be counted; pixels: of those acknowledged; unheard: sendings of any event that
+    were not acknowledged, and may have been accepted; updates: numbers pushed to streams; errors: of the load itself.
     """
 
     def __init__(self) -> None:
@@ -51,6 +51,7 @@ class Tally:
         self.acknowledged = 0
         self.views = 0
         self.pixels = 0
+        self.unheard = 0
         self.unsure: list[Unsure] = []
         self.updates = 0
         self.errors: list[str] = []

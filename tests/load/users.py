@@ -54,8 +54,10 @@ class Visitor(User):
 
     def ask(self, name: str, url: str, path: str, who: portal.Who, body: bytes = b"") -> Answer:
         """The answer to a request, which is noted by that name."""
-        began = time.perf_counter()
+        began, sends = time.perf_counter(), name in (EVENTS, PIXEL)
+        self.tally.unheard += sends  # also where a reader is told to leave before the answer has come
         answer = self._connections[url].ask("POST" if body else "GET", path, who.headers, body)
+        self.tally.unheard -= sends and answer.status in (200, 202)
         self.tally.note(name, str(answer.status or CUT_OFF), (time.perf_counter() - began) * 1000)
         return answer
 
