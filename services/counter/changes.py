@@ -36,6 +36,9 @@ from shared.streams import DEAD_LEVEL, dead_key, delivery_key
 
 _PAGEVIEW, _RATING = Kind.PAGEVIEW, Kind.RATING
 _WEEK_SECONDS = 7 * 86_400
+_BATCHES_A_TRIM = 16
+"""One batch in so many, by the millisecond of its last event, takes those out of its items' sets who read them no more.
+They are in no number and only take memory, and looking for them each time is a tenth of Redis's work."""
 
 
 def changes(computed: Computed) -> Iterator[Command]:
@@ -98,6 +101,7 @@ def reader_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
     """Who has an item open."""
     for place in places:
         prefix = readers_key(shard, place.site, "")
+        trims = place.latest % _BATCHES_A_TRIM == 0
         oldest = f"({place.latest - ONLINE_MS}"
         members = iter(visitor_members([visitor for who in place.readers.values() for visitor in who]))
         for item, who in place.readers.items():
@@ -113,7 +117,8 @@ def reader_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
                 yield from (("ZREM", key, *part) for part in parts(gone))
             if here:
                 yield from (("ZADD", key, *part) for part in parts(here))
-            yield "ZREMRANGEBYSCORE", key, "-inf", oldest
+            if trims:
+                yield "ZREMRANGEBYSCORE", key, "-inf", oldest
             # Each time: a set that was empty in between has lost it.
             yield "EXPIRE", key, 2 * ONLINE_MS // 1000
 

@@ -172,11 +172,21 @@ def test_an_items_readers_come_and_go() -> None:
     state = State()
     compute([view(1, item="/a"), view(2, item="/a"), leave(2, at=5000, item="/a")], state)
     commands = list(reader_changes(0, state.places.values()))
-    assert commands[:3] == [
+    assert commands[:2] == [
         ("ZREM", "{0}:readers:hanoi:/a", visitor_member(2)),
         ("ZADD", "{0}:readers:hanoi:/a", str(NOW), visitor_member(1)),
-        ("ZREMRANGEBYSCORE", "{0}:readers:hanoi:/a", "-inf", f"({NOW + 5000 - ONLINE_MS}"),
     ]
+
+
+def test_one_batch_in_sixteen_takes_out_who_reads_an_item_no_more() -> None:
+    trims: dict[int, list[Command]] = {}
+    for at in range(160):
+        for name, key, *words in commands_of(batch_of([view(1, at, item="/a"), view(2, at - 1, item="/b")])):
+            if name == "ZREMRANGEBYSCORE" and ":readers:" in str(key):
+                trims.setdefault(at, []).append((key, *words))
+    assert len(trims) == 10
+    for at, trim in trims.items():
+        assert trim == [(f"{{0}}:readers:hanoi:{item}", "-inf", f"({NOW + at - ONLINE_MS}") for item in ("/a", "/b")]
 
 
 def test_a_set_of_readers_never_stays_for_ever() -> None:

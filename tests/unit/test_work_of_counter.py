@@ -22,13 +22,13 @@ from tests.support.batches import ACCEPTED
 EVENTS = 5_000
 ENTRIES = 50
 """The batch has fewer entries."""
-CALLS = 22
+CALLS = 21
 """Calls of functions, of Python or C, per event of a batch."""
-COMMANDS = 1.05
-"""Redis commands per event that the scripts run. A page with its reader takes four; events share pages and readers."""
-WORDS = 6.5
+COMMANDS = 0.8
+"""Redis commands per event that the scripts run. A page with its reader takes three; events share pages and readers."""
+WORDS = 5.5
 """Words of these commands per event."""
-BYTES = 120
+BYTES = 96
 """On the way to Redis per event."""
 
 
