@@ -107,3 +107,8 @@ def compute(
     recent.begin(batch, stored or {})
     enrich(batch.shard, arrivals, state, recent, outcome)
     return outcome
+
+
+def reasons(outcome: Outcome) -> list[tuple[int, str]]:
+    """The rejected events' numbers within their entries, and why they are."""
+    return [(rejected.position.number, rejected.reason) for rejected in outcome.rejected]
