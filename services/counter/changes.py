@@ -36,10 +36,10 @@ from shared.streams import DEAD_LEVEL, dead_key, delivery_key
 
 _PAGEVIEW, _RATING = Kind.PAGEVIEW, Kind.RATING
 _WEEK_SECONDS = 7 * 86_400
-_BATCHES_A_TRIM = 17
+BATCHES_A_TRIM = 17
 """One batch of a site in so many, on average (by the millisecond in which its last event was), takes those out of its
-items' sets who do not read them any more. They are counted nowhere, for the api asks by score; they only take memory, and
-to look for them with every batch was a tenth of Redis's work. A prime, so that no even rhythm always misses it."""
+items' sets who do not read them any more. They are counted nowhere, for the api asks by score; they only take memory,
+and to look for them with every batch was a tenth of Redis's work. A prime, so that no even rhythm always misses it."""
 
 
 def changes(computed: Computed) -> Iterator[Command]:
@@ -102,7 +102,7 @@ def reader_changes(shard: int, places: Iterable[Place]) -> Iterator[Command]:
     """Who has an item open."""
     for place in places:
         prefix = readers_key(shard, place.site, "")
-        trims = place.latest % _BATCHES_A_TRIM == 0
+        trims = place.latest % BATCHES_A_TRIM == 0
         oldest = f"({place.latest - ONLINE_MS}"
         members = iter(visitor_members([visitor for who in place.readers.values() for visitor in who]))
         for item, who in place.readers.items():

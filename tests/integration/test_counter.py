@@ -8,10 +8,13 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from services.api.snapshots import Snapshots
 from services.counter import resent
+from services.counter.changes import BATCHES_A_TRIM
 from shared.clickhouse import ClickHouse
 from shared.clock import wall_clock_ms
 from shared.delivery import read_delivery
+from shared.readmodel import ONLINE_MS, readers_key
 from shared.streams import append, dead_key, events_key
 from shared.watch import WatchedSites
 from tests.support.counting import (
@@ -19,6 +22,7 @@ from tests.support.counting import (
     HANOI,
     KOLKATA,
     NEW_YORK,
+    SITES,
     counting,
     differences,
     event_id,
@@ -146,6 +150,18 @@ async def test_what_cannot_be_counted_is_dead_lettered_with_its_reason_beside_go
         (b"undecodable", 3),
         (b"unknown_site", 1),
     ]
+
+
+async def test_who_reads_an_item_no_more_is_not_counted_while_redis_still_knows_them(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str
+) -> None:
+    now = wall_clock_ms() // BATCHES_A_TRIM * BATCHES_A_TRIM - 1  # a batch whose last event is then trims nothing
+    times = [now - ONLINE_MS - 1, now - ONLINE_MS, now]
+    await append(redis, 0, [pageview(visitor=number, time=time, item="/a") for number, time in enumerate(times)])
+    async with counting(settings(redis_server.url, dsn)):
+        await until_counted(redis)
+    assert await redis.zcard(readers_key(0, "hanoi", "/a")) == 3
+    assert (await Snapshots(redis, SITES, lambda: now).item(HANOI, "/a"))["online"] == 2
 
 
 async def test_a_changed_vote_moves(redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str) -> None:
