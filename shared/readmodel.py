@@ -96,7 +96,7 @@ def presence_since(presence: Presence, at: int) -> tuple[int, int]:
 
 
 def readers_key(shard: int, site: str, item: str) -> str:
-    """A sorted set of who has the item open, and some who had it: ask by score, which is when they were last seen (ms)."""
+    """A sorted set of who has the item open, and some who had: ask by score, which is when they were last seen (ms)."""
     return f"{readers_prefix(shard)}{site}:{item}"
 
 
