@@ -7,8 +7,10 @@ from types import FrameType
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import uvloop
 
+from services.ingest import publish
 from services.ingest.collect import Addresses, Collect
 from services.ingest.pipeline import Pipeline, RateLimit
 from services.ingest.publish import Publisher
@@ -30,6 +32,12 @@ ENTRY_WORDS, BESIDE_WORDS = 6, 4
 """What Redis is told of an entry, and beside the entries of a commit."""
 EVENT_BYTES = 240
 """On the stream, for an event of the real log with a title."""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a second costs no work: nobody is told to send again."""
+    monkeypatch.setattr(publish, "COMMIT_SECONDS", 60.0)
 
 
 class CountingRedis:
