@@ -20,6 +20,7 @@ NOW = 1_795_420_800_000
 """2026-11-23T08:00:00Z, the time that the events of these batches begin from."""
 ACCEPTED = NOW + 86_400_000
 """When their entries were written: long after, so that no event comes from the future."""
+MINUTE = 60_000
 
 
 def view(visitor: int = 1, at: int = 0, **other: Any) -> StreamEvent:

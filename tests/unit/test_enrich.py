@@ -13,11 +13,10 @@ from services.counter.columns import BOT, GUEST, MEMBER, of_rows
 from services.counter.outcome import State
 from shared.events import Source, StreamEvent
 from shared.readmodel import SCORES_APART, Presence, presence_score
-from tests.support.batches import NOW, batch_of, compute, leave, ping, position, reasons, rows, view, vote
+from tests.support.batches import MINUTE, NOW, batch_of, compute, leave, ping, position, reasons, rows, view, vote
 from tests.support.counting import GOOGLEBOT, PERSON, SITES, event_id
 
 LIVE = ("hanoi", Source.LIVE)
-MINUTE = 60_000
 HALF_HOUR = 30 * MINUTE
 
 

@@ -9,9 +9,7 @@ from services.counter.outcome import DeadLetter
 from shared.events import StreamEvent
 from shared.sites import Site, Sites
 from shared.streams import encode_entry
-from tests.support.batches import ACCEPTED, NOW, batch_of, compute, entry_of, position, reasons, view, vote
-
-MINUTE = 60_000
+from tests.support.batches import ACCEPTED, MINUTE, NOW, batch_of, compute, entry_of, position, reasons, view, vote
 
 
 class TestADeadLetter:
