@@ -2,8 +2,7 @@
 -- Applies a batch to the read model and acknowledges it, or does nothing at all.
 --
 -- KEYS  the stream, the shard's epoch
--- ARGV  group, epoch, the changes, the entries' ids. The changes are ordinary Redis commands on keys of this shard, packed
---       with msgpack.
+-- ARGV  group, epoch, the changes, the entries' ids. The changes are ordinary Redis commands on keys of this shard, packed.
 -- Returns the number of acknowledged entries; 0 where somebody else has applied the batch; -1 where the shard has
 -- passed to another counter.
 --
@@ -20,7 +19,5 @@ for i = first, last, step do
   redis.call('XDEL', KEYS[1], unpack(ARGV, i, math.min(i + step - 1, last)))
 end
 
-for _, command in ipairs(cmsgpack.unpack(ARGV[3])) do
-  redis.call(unpack(command))
-end
+run(ARGV[3])
 return acknowledged

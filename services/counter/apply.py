@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from services.counter.batch import Batch
-from services.counter.commands import Command, packed
+from services.counter.commands import Command, packed, running
 from services.counter.lease import FencedError, epoch_key
 from shared import metrics, tracing
-from shared.redis import script
 from shared.streams import GROUP, events_key
 
-_SCRIPT = script("services.counter", "apply.lua")
+_SCRIPT = running("apply.lua")
 
 
 async def apply(redis: "Redis", batch: Batch, epoch: int, commands: Sequence[Command]) -> bool:

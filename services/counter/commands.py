@@ -1,21 +1,35 @@
 """Redis commands by the thousand, on their way to a script."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
+
+from shared.redis import script
 
 Word = str | int | msgspec.Raw
 Command = Sequence[Word]
 
 _T = TypeVar("_T")
 _WORDS_PER_COMMAND = 1000
+_RUN = script("services.counter", "run.lua")
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def packed(commands: object) -> bytes:
-    """Commands as one word, which a script unpacks with cmsgpack: redis-py takes a microsecond for each word."""
-    return _encode(commands)
+def running(name: str) -> str:
+    """A script of the counter that runs packed commands."""
+    flags, _, rest = script("services.counter", name).partition("\n")
+    return f"{flags}\n{_RUN}{rest}"
+
+
+def packed(commands: Sequence[Command]) -> bytes:
+    """Commands as one word for a script's `run`: redis-py takes a microsecond for each word.
+
+    Two arrays in msgpack: how many words each command has, and all words, one after the other. An array for each
+    command would be a table of Lua's for each.
+    """
+    return _encode((list(map(len, commands)), list(chain.from_iterable(commands))))
 
 
 def binary(word: bytes) -> msgspec.Raw:

@@ -2,15 +2,11 @@
 -- Reads at one moment what a batch must know.
 --
 -- KEYS  the shard's epoch
--- ARGV  epoch, and reading Redis commands on keys of this shard, packed with msgpack
+-- ARGV  epoch, and reading Redis commands on keys of this shard, packed
 -- Returns the commands' answers, packed with msgpack: one string, where thousands would be read one by one. -1 where the
 -- shard has passed to another counter.
 --
 -- allow-oom: a full Redis is emptied by counting.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 
-local answers = {}
-for number, command in ipairs(cmsgpack.unpack(ARGV[2])) do
-  answers[number] = redis.call(unpack(command))
-end
-return cmsgpack.pack(answers)
+return cmsgpack.pack(run(ARGV[2]))

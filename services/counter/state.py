@@ -9,16 +9,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from redis.asyncio import Redis
 
-from services.counter.commands import Command, packed, parts
+from services.counter.commands import Command, packed, parts, running
 from services.counter.lease import FencedError, epoch_key
 from services.counter.outcome import Computed, State, VoteKey
 from services.counter.places import Place
 from services.counter.sort_out import Arrivals
 from shared.readmodel import SCORES_APART, VISIT_MS, presence_key, visitor_members, votes_field, votes_key
-from shared.redis import script
 from shared.streams import DEAD_LEVEL, delivery_key
 
-_SCRIPT = script("services.counter", "read.lua")
+_SCRIPT = running("read.lua")
 _Answer = list[list[str | bool]]
 """See read.lua; False is what is not there."""
 _decode = msgspec.msgpack.Decoder(_Answer).decode

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -49,11 +50,18 @@ class CountingRedis:
         # Commands that did not come packed would be words of their own, and far too many.
         assert len(words) <= keys + 3 + ENTRIES
         if keys == 1:
-            asked = msgspec.msgpack.decode(words[keys + 1])
+            asked = unpacked(words[keys + 1])
             self.commands += asked
             return msgspec.msgpack.encode([[False] * (len(command) - 2) for command in asked])
-        self.commands += msgspec.msgpack.decode(words[keys + 2])
+        self.commands += unpacked(words[keys + 2])
         return ENTRIES
+
+
+def unpacked(word: bytes) -> list[Sequence[Any]]:
+    """The commands of a word, as run.lua finds them."""
+    lengths, words = msgspec.msgpack.decode(word)
+    following = iter(words)
+    return [list(islice(following, length)) for length in lengths]
 
 
 class CountingStore:
