@@ -2,7 +2,8 @@
 -- Applies a batch to the read model and acknowledges it, or does nothing at all.
 --
 -- KEYS  the stream, the shard's epoch
--- ARGV  group, epoch, the changes, the entries' ids. The changes are ordinary Redis commands on keys of this shard, packed.
+-- ARGV  group, epoch, the changes, the entries' ids. The changes are ordinary Redis commands on keys of this shard,
+--       packed for run.lua.
 -- Returns the number of acknowledged entries; 0 where somebody else has applied the batch; -1 where the shard has
 -- passed to another counter.
 --

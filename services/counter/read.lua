@@ -2,7 +2,7 @@
 -- Reads at one moment what a batch must know.
 --
 -- KEYS  the shard's epoch
--- ARGV  epoch, and reading Redis commands on keys of this shard, packed
+-- ARGV  epoch, and reading Redis commands on keys of this shard, packed for run.lua
 -- Returns the commands' answers, packed with msgpack: one string, where thousands would be read one by one. -1 where the
 -- shard has passed to another counter.
 --

@@ -8,4 +8,3 @@ local function run(packed)
   end
   return answers
 end
-
