@@ -37,6 +37,9 @@ from shared.streams import GROUP, Entry, EntryId, ensure_group, events_key
 SPACING_SECONDS = 0.2
 """Batches that are not full begin at least this far apart: each makes a part in every table, to be merged and, after a
 restart, looked at."""
+FEW_EVENTS = 50
+FEW_SPACING_SECONDS = 0.5
+"""The same after a batch of fewer events: its INSERT costs as much as one of thousands."""
 HEARTBEAT_SECONDS = 0.5
 STUCK_SECONDS = 3.0
 """A session in which entries wait for so long while no batch is under way is ended."""
@@ -198,14 +201,16 @@ class ShardCounter:
         async def count(entries: list[Entry]) -> None:
             nonlocal ahead
             started = time.monotonic()
+            batch = Batch(self._shard, entries)
             try:
                 async with self._counting:
                     await self._check_read(consumer, entries)
                     await self._recover(overlap, own, lambda first: first < entries[0].id)
                     # After a full batch there is more to read meanwhile.
-                    await (overlap.begin if ahead.full else overlap.count)(Batch(self._shard, entries))
+                    await (overlap.begin if ahead.full else overlap.count)(batch)
                 if not ahead.full:
-                    await asyncio.sleep(max(0.0, started + SPACING_SECONDS - time.monotonic()))
+                    spacing = FEW_SPACING_SECONDS if batch.size < FEW_EVENTS else SPACING_SECONDS
+                    await asyncio.sleep(max(0.0, started + spacing - time.monotonic()))
                 ahead = await look_ahead(self._redis, self._shard)
                 stream.allow(ahead)
             except Exception as error:

@@ -53,6 +53,7 @@ def install(sabotage: Sabotage) -> None:
             _replace(consume, "read_state", _read_state_without_fence)
             # What two of them do to each other they do where they count at the same moment: no pauses.
             _replace(session, "SPACING_SECONDS", 0.0)
+            _replace(session, "FEW_SPACING_SECONDS", 0.0)
         case Sabotage.APPLY_FIRST:
             _apply_first()
         case Sabotage.TRIM:

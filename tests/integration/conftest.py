@@ -11,11 +11,18 @@ import pytest
 from redis.asyncio import Redis
 
 import shared.redis
+from services.counter import session
 from services.ingest import publish
 from shared import schema
 from shared.clickhouse import ClickHouse
 from tests.support.ingest import Gate, ingest_client
 from tests.support.servers import ClickHouseServer, RedisServer
+
+
+@pytest.fixture(autouse=True)
+def few_events_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batches of these tests have few events each, and most tests wait for several of them."""
+    monkeypatch.setattr(session, "FEW_SPACING_SECONDS", session.SPACING_SECONDS)
 
 
 @pytest.fixture(scope="session")
