@@ -65,7 +65,8 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._host.connections.add(self)
         if peer := transport.get_extra_info("peername"):
-            self._client = f"{peer[0]}:{peer[1]}"
+            host, port = peer[:2]
+            self._client = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._host.connections.discard(self)
@@ -108,6 +109,8 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_bytes < 0:
+            return  # a trailer: whoever forwards a body may not have looked at it
         name = _names[name]
         headers = self._headers
         if name in headers:
@@ -137,7 +140,11 @@ class Connection(asyncio.Protocol):
             request.room -= len(body)
             if request.room < 0:
                 self._too_large(request)
+            elif not request.body:
+                request.body = body
             else:
+                if isinstance(request.body, bytes):  # in the smallest chunks, each would be a copy of all before it
+                    request.body = bytearray(request.body)
                 request.body += body
 
     def on_message_complete(self) -> None:

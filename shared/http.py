@@ -41,8 +41,8 @@ class Request(msgspec.Struct, eq=False):
     """A request, and the way to answer it.
 
     method; target: as it was sent, with the query; headers: by name in small letters, the values of several lines of
-    one name with commas between them; client: `address:port`; route: the template; body: None where it is larger than
-    the route takes. then: called with the status once it is answered, with None once it is a stream; gone: called when
+    one name with commas between them; client: `address:port`, an IPv6 address in brackets; route: the template; body:
+    None where it is larger than the route takes. then: called with the status once it is answered, with None once it is a stream; gone: called when
     the connection is closed before the end.
 
     What the connection notes of it. room: bytes that its body may still have; began: when its head had come, monotonic;
@@ -59,7 +59,7 @@ class Request(msgspec.Struct, eq=False):
     room: int
     began: float
     keep_alive: bool
-    body: bytes | None = b""
+    body: bytes | bytearray | None = b""
     then: Callable[[int | None], None] | None = None
     gone: Callable[[], None] | None = None
     complete: bool = False

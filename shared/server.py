@@ -111,14 +111,22 @@ class Server:
             self.look()
 
     def look(self) -> None:
-        """Tell the time, settle the metrics, and close connections on which nothing comes."""
+        """Tell the time, settle the metrics, close connections on which nothing comes, and cut off those that are
+        closed and whose clients do not read."""
         metrics.settle_requests()
         self.general_lines = f"date: {formatdate(usegmt=True)}\r\n".encode()
         self.now = now = self._clock()
         for connection in list(self.connections):
+            closing = connection.transport.is_closing()
+            if connection.due_since is None and closing:
+                connection.due_since = now  # its client is yet to take what was written last
             patience = SLOW_SECONDS if connection.partial else IDLE_SECONDS
             if connection.due_since is not None and now - connection.due_since > patience:
-                connection.transport.close()
+                connection.due_since = None
+                if closing:
+                    connection.transport.abort()
+                else:
+                    connection.transport.close()
 
 
 async def ask(app: ASGI, request: Request) -> tuple[int, bytes, bytes]:
@@ -139,7 +147,7 @@ async def ask(app: ASGI, request: Request) -> tuple[int, bytes, bytes]:
         "query_string": query,
         "root_path": "",
         "headers": list(request.headers.items()),
-        "client": (host, int(port)) if port.isdigit() else None,
+        "client": (host.strip("[]"), int(port)) if port.isdigit() else None,
         "server": None,
         "state": {},
     }

@@ -158,6 +158,7 @@ class Streams:
         if reader.stream.get_write_buffer_size() > MOST_UNREAD_BYTES:
             metrics.LIVE_DROPPED.inc()
             self._end(audience, reader)
+            reader.stream.abort()  # closing would wait for its client to read
         else:
             reader.stream.write(data)
 

@@ -94,7 +94,7 @@ class Pipeline:
             Leave: self._presence,
         }
 
-    def from_body(self, body: bytes, sender: Sender) -> list[StreamEvent]:
+    def from_body(self, body: bytes | bytearray, sender: Sender) -> list[StreamEvent]:
         """The events of a POST body, one or an array."""
         return self.from_events(decode(body), sender)
 
@@ -175,7 +175,7 @@ def _network(address: str) -> str:
 _networks = Remembered(_network)
 
 
-def decode(body: bytes) -> list[Event]:
+def decode(body: bytes | bytearray) -> list[Event]:
     """One event or an array of them from JSON."""
     try:
         decoded = _decode(body)

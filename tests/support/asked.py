@@ -5,7 +5,7 @@ from shared.http import Request
 
 class Way:
     """Stands for the connection. status, headers, body: what was answered; closed: by the server; unread: bytes that
-    the client has yet to read.
+    the client has yet to read, which closing waits for.
     """
 
     def __init__(self) -> None:
@@ -30,6 +30,9 @@ class Way:
         return self.unread
 
     def close(self) -> None:
+        self.closed = not self.unread
+
+    def abort(self) -> None:
         self.closed = True
 
 

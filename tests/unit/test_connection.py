@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from services.ingest.collect import Addresses
 from shared.connection import MOST_HEAD_BYTES, Connection
 from shared.http import CLIENT_WENT_AWAY, Found, Request
 from tests.support.transport import Transport
@@ -32,10 +33,10 @@ class Host:
 class Client:
     """A client's end of a connection, and the server's requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Transport | None = None) -> None:
         self.host = Host()
         self.requests = self.host.requests
-        self.transport = Transport()
+        self.transport = transport or Transport()
         self.connection = Connection(self.host)
         self.connection.connection_made(self.transport)
 
@@ -111,6 +112,45 @@ def test_the_next_request_may_be_half_there(client: Client) -> None:
 def test_a_body_in_chunks(client: Client) -> None:
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{1\r\n1\r\n}\r\n0\r\n\r\n")
     assert client.requests[0].body == b"{1}"
+
+
+def test_a_body_in_the_smallest_chunks_is_not_copied_for_each(client: Client) -> None:
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n1\r\n2\r\n")
+    (request,) = client.connection._requests
+    body = request.body
+    client.send("1\r\n3\r\n" * 8 + "0\r\n\r\n")
+    assert request.body is body
+    assert client.requests == [request]
+    assert body == b"1233333333"
+
+
+def test_what_follows_a_body_is_no_header(client: Client) -> None:
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "1\r\n1\r\n0\r\nX-Forwarded-For: 192.0.2.66\r\nX-More: 1\r\n\r\n" + post("2", "X-Next: 1")
+    )
+    client.requests[0].answer(200)
+    first, second = client.requests
+    assert first.header(b"x-forwarded-for") == "192.0.2.7"
+    assert b"x-more" not in first.headers
+    assert second.header(b"x-next") == "1"
+
+
+@pytest.mark.parametrize(
+    ("peername", "shown", "address"),
+    [
+        (("192.0.2.1", 5000), "192.0.2.1:5000", "192.0.2.1"),
+        (("2001:db8::7", 5000, 0, 0), "[2001:db8::7]:5000", "2001:db8::7"),
+        (("::1", 5000, 0, 0), "[::1]:5000", "::1"),
+        (("::ffff:192.0.2.1", 5000, 0, 0), "[::ffff:192.0.2.1]:5000", "192.0.2.1"),
+        ("", "", ""),  # a Unix socket's
+    ],
+)
+def test_the_clients_address_is_told_from_its_port(peername: object, shown: str, address: str) -> None:
+    client = Client(Transport(peername))
+    client.send(post("{}"))
+    assert client.requests[0].client == shown
+    assert Addresses("").of(shown, "") == address
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,22 @@ def test_connections_on_which_nothing_comes_are_closed(world: World) -> None:
     world.clock.now += IDLE_SECONDS
     world.server.look()
     assert (idle.closed, busy.closed) == (True, False)
+
+
+async def test_a_closed_connection_whose_client_does_not_read_is_cut_off(world: World) -> None:
+    (asking, closed), (_, idle) = world.connected(), world.connected()
+    asking.data_received(b"GET /hot HTTP/1.0\r\n\r\n")
+    await asyncio.sleep(0)
+    assert closed.closed
+    world.server.look()
+    world.clock.now += IDLE_SECONDS - 1
+    world.server.look()
+    assert (closed.aborted, idle.closed) == (False, False)
+    world.clock.now += 2
+    world.server.look()
+    assert (closed.aborted, idle.closed, idle.aborted) == (True, True, False)
+    world.clock.now += 1
+    world.server.look()
+    world.clock.now += IDLE_SECONDS + 1
+    world.server.look()
+    assert idle.aborted
