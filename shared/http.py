@@ -42,8 +42,8 @@ class Request(msgspec.Struct, eq=False):
 
     method; target: as it was sent, with the query; headers: by name in small letters, the values of several lines of
     one name with commas between them; client: `address:port`, an IPv6 address in brackets; route: the template; body:
-    None where it is larger than the route takes. then: called with the status once it is answered, with None once it is a stream; gone: called when
-    the connection is closed before the end.
+    None where it is larger than the route takes. then: called with the status once it is answered, with None once it is
+    a stream; gone: called when the connection is closed before the end.
 
     What the connection notes of it. room: bytes that its body may still have; began: when its head had come, monotonic;
     complete: all of it has come; lost: its client has gone away.

@@ -7,13 +7,14 @@ Where ClickHouse has lost events, the read model is the last copy of the totals,
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
 
 from services.counter.commands import Command, parts
-from services.counter.lease import FencedError, epoch_key, taken_over
+from services.counter.lease import taken_over
+from services.counter.replace import replace
 from services.counter.truth import Hashes, sql, stored_rows, stored_sites, true_hashes
 from shared.clickhouse import Queries, format_time
 from shared.delivery import counted_up_to, read_delivery
@@ -103,13 +104,14 @@ class Rebuilder:
             hashes = await true_hashes(self._store, shard, applied)
             rows, positions = await stored_rows(self._store, shard, applied)
             correction = positions + delivery.presence - delivery.counted
-            commands: list[Command] = [("HSET", delivery_key(shard), "lost", max(0, -correction))]
+            books: list[Command] = [("HSET", delivery_key(shard), "lost", max(0, -correction))]
+            if correction > 0:  # Redis has forgotten
+                books += [("HINCRBY", delivery_key(shard), name, correction) for name in ("accepted", "counted")]
             configured = {site for site in self._sites if self._sites.shard(site) == shard}
             names = sorted(configured | await stored_sites(self._store, shard))
-            commands += [*_replace(shard, names, hashes), *await self._present(shard, names, applied)]
-            if correction > 0:  # Redis has forgotten
-                commands += [("HINCRBY", delivery_key(shard), name, correction) for name in ("accepted", "counted")]
-            await _execute(self._redis, shard, epoch, commands)
+            old = [key(shard, site) for site in names for key in (counts_key, views_key, ratings_key, votes_key)]
+            new = chain(_filling(hashes), await self._present(shard, names, applied))
+            await replace(self._redis, shard, epoch, old=old, new=new, also=books)
             return Rebuilt(shard, rows, sum(len(fields) for fields in hashes.values()), correction)
 
     async def _present(self, shard: int, sites: list[str], applied: EntryId) -> list[Command]:
@@ -124,24 +126,7 @@ class Rebuilder:
         ]
 
 
-def _replace(shard: int, sites: list[str], hashes: Hashes) -> Iterator[Command]:
-    for site in sites:
-        yield "DEL", *(key(shard, site) for key in (counts_key, views_key, ratings_key, votes_key))
+def _filling(hashes: Hashes) -> Iterator[Command]:
     for key, fields in hashes.items():
         for part in parts([word for field in fields.items() for word in field]):
             yield "HSET", key, *part
-
-
-async def _execute(redis: "Redis", shard: int, epoch: int, commands: list[Command]) -> None:
-    """All commands at once, or FencedError where the shard was taken from us."""
-    async with redis.pipeline(transaction=True) as transaction:
-        await transaction.watch(epoch_key(shard))
-        if await transaction.get(epoch_key(shard)) != b"%d" % epoch:
-            raise FencedError
-        transaction.multi()  # type: ignore[no-untyped-call]
-        for command in commands:
-            transaction.execute_command(*command)
-        try:
-            await transaction.execute()
-        except WatchError:
-            raise FencedError from None

@@ -3,12 +3,13 @@
 `truycap verify` compares it with what Redis has, `truycap rebuild` writes it there.
 """
 
+import asyncio
 from collections import Counter, defaultdict
 from datetime import date
 from importlib import resources
 from typing import NamedTuple
 
-from shared.clickhouse import Queries
+from shared.clickhouse import Queries, Row
 from shared.readmodel import (
     Measure,
     counted_periods,
@@ -64,16 +65,20 @@ async def stored_sites(store: Queries, shard: int) -> set[str]:
 
 async def true_hashes(store: Queries, shard: int, applied: EntryId) -> Hashes:
     """All hashes of the read model of a shard once the entries up to `applied` are applied and no others."""
-    until = _until(shard, applied)
+    found = [await store.query(sql(f"truth_{name}"), _until(shard, applied)) for name in ("counts", "views", "votes")]
+    return await asyncio.to_thread(_hashes, shard, *found)  # millions of votes are seconds, in which a lease ends
+
+
+def _hashes(shard: int, counted: list[Row], viewed: list[Row], voted: list[Row]) -> Hashes:
     hashes: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for site, day, visits, pageviews in await store.query(sql("truth_counts"), until):
+    for site, day, visits, pageviews in counted:
         counts = hashes[counts_key(shard, site)]
         for period in counted_periods(date.fromisoformat(day)):
             counts[counts_field(Measure.VISITS, period)] += visits
             counts[counts_field(Measure.PAGEVIEWS, period)] += pageviews
-    for site, item, views in await store.query(sql("truth_views"), until):
+    for site, item, views in viewed:
         hashes[views_key(shard, site)][item] += views
-    for site, item, voter, score in await store.query(sql("truth_votes"), until):
+    for site, item, voter, score in voted:
         hashes[votes_key(shard, site)][votes_field(item, voter)] = score
         hashes[ratings_key(shard, site)][ratings_field(item, score)] += 1
     return {key: dict(fields) for key, fields in hashes.items()}

@@ -1,11 +1,18 @@
 """verify and rebuild with a real Redis and the real ClickHouse engine."""
 
+import asyncio
+import time
 from io import StringIO
+from typing import Any
 
+import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from rich.console import Console
 
 from services.commands.dead_letters import list_letters, replay_letters
+from services.counter import replace, truth
+from services.counter.lease import LEASE_MS, lease_key
 from services.counter.rebuild import Rebuilder
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
@@ -88,6 +95,39 @@ async def test_rebuild_makes_a_damaged_read_model_right_while_a_counter_runs(
         await until_counted(redis)
     assert (await shown(redis, HANOI))["visits"]["total"] == before["visits"]["total"] + 1
     assert await differences(redis, migrated) == []
+
+
+async def test_a_long_rebuild_is_not_interrupted_by_the_counter_and_replaces_all_at_once(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any) -> Any:
+        time.sleep(1.5 * LEASE_MS / 1000)
+        with SyncRedis.from_url(redis_server.url) as other:
+            held.append(other.exists(lease_key(0)))
+        return real_hashes(*arguments)
+
+    async def look() -> None:
+        while True:
+            seen.add(await redis.hget("{0}:counts:hanoi", "visits:total"))
+            await asyncio.sleep(0)
+
+    real_hashes = truth._hashes
+    monkeypatch.setattr(truth, "_hashes", slow)
+    monkeypatch.setattr(replace, "_WORDS_AT_ONCE", 3)
+    held: list[Any] = []
+    seen: set[Any] = set()
+    await count_some(redis, redis_server.url, dsn)
+    names = {name for name in await redis.keys() if b":readers:" not in name}
+    async with counting(settings(redis_server.url, dsn)):
+        await redis.hset("{0}:counts:hanoi", "visits:total", "9")
+        looking = asyncio.create_task(look())
+        await Rebuilder(redis, migrated, SITES, wall_clock_ms()).rebuild(0)
+        looking.cancel()
+        assert await differences(redis, migrated) == []
+    assert held[0]
+    assert seen - {b"20"} == {b"9"}
+    assert {name for name in await redis.keys() if b":readers:" not in name} == names
+    assert await redis.pttl("{0}:counts:hanoi") == -1
 
 
 async def test_rebuild_after_the_loss_of_redis(
