@@ -141,11 +141,11 @@ def _make_new(place: str, data: Path) -> None:
         raise SetupError(f"{place}: chDB writes a backup as a folder. Name one without {folder.suffix}, and pack that.")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
         if (folder / ".backup").exists():
             raise SetupError(_EXPLAINED["(BACKUP_ALREADY_EXISTS)"].format(place))
         if any(folder.iterdir()):
             raise SetupError(f"{place} holds something already. Name a new folder.")
+        folder.chmod(0o700)  # it may have been there, empty
     except OSError as error:
         raise SetupError(f"{folder} cannot be written to ({error.strerror}). Name another destination.") from None
 

@@ -44,10 +44,15 @@ def test_a_place_that_would_not_do_is_refused(tmp_path: Path, place: str, said: 
     (tmp_path / "older" / ".backup").touch()
     where = place and place.strip() and str(tmp_path / place)
     archive = Archive(cast(Statements, None), where, lambda *_: None, own_files=True)
+    modes = {path: path.stat().st_mode for path in tmp_path.iterdir()}
     with pytest.raises(SetupError, match=said):
         archive.prepare(tmp_path / "chdb")
+    assert {path: path.stat().st_mode for path in tmp_path.iterdir()} == modes
 
 
-def test_a_new_place_is_for_its_owner_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_a_new_place_is_for_its_owner_alone(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "b").mkdir(0o755)
     Archive(cast(Statements, None), str(tmp_path / "b"), lambda *_: None, own_files=True).prepare(tmp_path / "chdb")
     assert (tmp_path / "b").stat().st_mode & 0o777 == 0o700
