@@ -150,7 +150,8 @@ def _decode_or_not(raw: msgspec.Raw) -> StreamEvent | Malformed:
 def number_of_events(entry: Entry) -> int:
     """How many events an entry says to hold; 1 where it says nothing that can be."""
     n = entry.fields.get(b"n")
-    return min(int(n), MAX_ENTRY_EVENTS) if n and n.isdigit() else 1
+    # int() refuses thousands of digits.
+    return int(min(float(n), MAX_ENTRY_EVENTS)) if n and n.isdigit() else 1
 
 
 def sent_again(content: Content) -> Content:

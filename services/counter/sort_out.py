@@ -83,7 +83,11 @@ def sort_out(batch: Batch, sites: Sites, expired: Expired, outcome: Outcome) -> 
             key, time = (event.site, event.source), event.time
             if (gate := gates.get(key)) is None:
                 gate = gates[key] = _gate(Place(*key), batch.shard, sites, expired)
-            if gate.closed or (len(event.id) != ID_BYTES and event.kind in (_PAGEVIEW, _RATING)):
+            if (
+                gate.closed
+                or (len(event.id) != ID_BYTES and (event.id or event.kind in (_PAGEVIEW, _RATING)))
+                or (event.kind is _RATING and not event.score)
+            ):
                 reason = gate.closed or "undecodable"
                 outcome.dead.append(DeadLetter(Position(entry, number), reason, encode_entry([event])))
                 continue

@@ -9,7 +9,19 @@ from services.counter.outcome import DeadLetter
 from shared.events import StreamEvent
 from shared.sites import Site, Sites
 from shared.streams import encode_entry
-from tests.support.batches import ACCEPTED, MINUTE, NOW, batch_of, compute, entry_of, position, reasons, view, vote
+from tests.support.batches import (
+    ACCEPTED,
+    MINUTE,
+    NOW,
+    batch_of,
+    compute,
+    entry_of,
+    ping,
+    position,
+    reasons,
+    view,
+    vote,
+)
 
 
 class TestADeadLetter:
@@ -19,6 +31,8 @@ class TestADeadLetter:
             (view(site="nowhere"), "unknown_site"),
             (view(id=b"short"), "undecodable"),
             (vote(5, id=b""), "undecodable"),
+            (vote(0), "undecodable"),
+            (ping(id=b"short", attempt=1), "undecodable"),
         ],
     )
     def test_is_what_cannot_be_counted_with_reason_and_content(self, event: StreamEvent, reason: str) -> None:

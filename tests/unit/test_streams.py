@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.events import MAX_ATTEMPT, Kind, Source, StreamEvent
-from shared.streams import Content, Entry, EntryId, Malformed, decode_entry, encode_entry, sent_again
+from shared.streams import (
+    MAX_ENTRY_EVENTS,
+    Content,
+    Entry,
+    EntryId,
+    Malformed,
+    decode_entry,
+    encode_entry,
+    number_of_events,
+    sent_again,
+)
 from tests.support.batches import as_read
 
 TEXT = st.text()
@@ -87,6 +97,12 @@ def test_an_entry_with_another_number_of_events_than_it_says_counts_for_what_it_
 def test_an_entry_that_does_not_say_how_many_events_it_has_counts_for_one(number: bytes) -> None:
     found = Entry(EntryId(1, 0), {b"v": b"1", b"n": number, b"events": b"?"})
     assert decode_entry(found) == [Malformed("undecodable", Content(b"1", 1, b"?"))]
+
+
+def test_an_entry_that_says_to_hold_more_events_than_any_counts_for_the_most() -> None:
+    found = Entry(EntryId(1, 0), {b"v": b"1", b"n": b"9" * 5000, b"events": b"?"})
+    assert number_of_events(found) == MAX_ENTRY_EVENTS
+    assert decode_entry(found) == [Malformed("undecodable", Content(b"1", MAX_ENTRY_EVENTS, b"?"))]
 
 
 def test_an_entry_without_fields_is_malformed() -> None:
