@@ -52,6 +52,7 @@ async def _keep(arguments: Sequence[str], metrics: str, stop: asyncio.Event) -> 
     The exit code with which the last process ended of its own, None where it was stopped.
     """
     environment = os.environ | {exposition.FOLDER: metrics}
+    first = True
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(*PROGRAM, *arguments, env=environment, start_new_session=True)
         ended = asyncio.create_task(process.wait())
@@ -66,9 +67,10 @@ async def _keep(arguments: Sequence[str], metrics: str, stop: asyncio.Event) -> 
             if process.returncode is None:
                 process.kill()
             return None
-        if process.returncode == SetupError.exit_code:
+        if process.returncode == SetupError.exit_code and first:
             stop.set()  # it has said what must be set right; another try would say the same
             return process.returncode
+        first = False  # what it misses from now on was there and may come back
         exposition.forget(process.pid, metrics)
         logger.error("a worker ended and is started again", pid=process.pid, exit_code=process.returncode)
         with suppress(TimeoutError):

@@ -98,6 +98,21 @@ def test_a_clickhouse_that_refuses_the_user(tmp_path: Path) -> None:
     assert "wrong" not in line
 
 
+def test_a_worker_that_finds_no_redis_any_more_is_started_until_there_is_one(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as redis, ClickHouseServer(tmp_path / "clickhouse") as clickhouse:
+        stack = Stack(tmp_path, redis, clickhouse.dsn + "truycap")
+        with stack.service("ingest", "--workers", "2") as ingest:
+            until(lambda: ingest.output.count('"runs"') == 2, "both run")
+            killed, other = ingest.children()
+            redis.kill()
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: ingest.output.count("started again") >= 2, "it was started in vain")
+            assert other in ingest.children()
+            redis.start()
+            until(lambda: ingest.output.count('"runs"') == 3, "it runs again")
+            assert other in ingest.children()
+
+
 def test_a_chdb_folder_that_another_process_has(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as redis:
         folder = tmp_path / "chdb"
