@@ -20,6 +20,8 @@ from shared.errors import SetupError, StoreError
 
 _LENGTH = struct.Struct(">I")
 
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 @asynccontextmanager
 async def open_store_socket(store: Statements, path: Path) -> AsyncIterator[None]:
@@ -53,17 +55,18 @@ async def open_store_socket(store: Statements, path: Path) -> AsyncIterator[None
 class RemoteStore:
     """The store that another process has open."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: _Connection | None = None
+        """None also after a statement that was cut off: its answer would be taken for the next one's."""
         self._turn = asyncio.Lock()
 
     @classmethod
     async def connect(cls, path: Path) -> "RemoteStore":
-        try:
-            return cls(*await asyncio.open_unix_connection(path))
-        except OSError as error:
-            raise SetupError(f"The running truycap does not answer on {path} ({error.strerror}).") from None
+        """SetupError where nobody answers there."""
+        store = cls(path)
+        store._connection = await store._connect()
+        return store
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         return await self._statement(sql, parameters, asks=True)
@@ -76,20 +79,34 @@ class RemoteStore:
         await self._run({"table": table, "columns": lists, "settings": dict(settings)})
 
     async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
+        if self._connection:
+            _, writer = self._connection
+            writer.close()
+            await writer.wait_closed()
+
+    async def _connect(self) -> "_Connection":
+        try:
+            return await asyncio.open_unix_connection(self._path)
+        except OSError as error:
+            raise SetupError(f"The running truycap does not answer on {self._path} ({error.strerror}).") from None
 
     async def _statement(self, sql: str, parameters: Mapping[str, Any] | None, *, asks: bool) -> list[Row]:
         return await self._run({"sql": sql, "parameters": dict(parameters or {}), "asks": asks})
 
     async def _run(self, message: Mapping[str, Any]) -> list[Row]:
         async with self._turn:
-            _send(self._writer, message)
+            reader, writer = connection = self._connection or await self._connect()
+            self._connection = None
             try:
-                await self._writer.drain()
-                reply = msgspec.msgpack.decode(await _receive(self._reader))
+                _send(writer, message)
+                await writer.drain()
+                reply = msgspec.msgpack.decode(await _receive(reader))
+                self._connection = connection
             except (asyncio.IncompleteReadError, ConnectionError):
                 raise StoreError("The running truycap went away.") from None
+            finally:
+                if not self._connection:
+                    writer.close()
         if "error" in reply:
             raise StoreError(reply["error"], retry=reply["retry"])
         rows: list[Row] = reply["rows"]
