@@ -19,6 +19,8 @@ from shared.sites import Site, Sites
 
 _DEFAULT_DAYS = 30
 _MOST_DAYS = 3700
+_FIRST, _LAST = date(1980, 1, 1), date(2140, 12, 31)
+"""Well within ClickHouse's Date, which ends in 2149 and begins in 1970."""
 _CACHE = "public, max-age=30, stale-while-revalidate=300"
 
 
@@ -92,6 +94,8 @@ def _answer(request: Request, history: dict[str, Any]) -> Response:
 
 def _period(site: Site, since: date | None, until: date | None, now_ms: int) -> tuple[date, date]:
     until = until or local(now_ms, site.zone).date
+    if not all(day is None or _FIRST <= day <= _LAST for day in (since, until)):
+        raise InvalidPeriodError(f"since, until: must be from {_FIRST} to {_LAST}.")
     since = since or until - timedelta(days=_DEFAULT_DAYS - 1)
     if since > until:
         raise InvalidPeriodError("since: must not be after until.")

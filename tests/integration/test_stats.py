@@ -60,7 +60,16 @@ async def test_history_by_interval_and_by_dimension(
             answer = await client.get(f"{path}/top?dimension={dimension}")
             assert [(row["value"], row["visits"], row["pageviews"]) for row in answer.json()["rows"]] == rows
         assert [row["value"] for row in (await client.get(f"{path}/top?limit=1")).json()["rows"]] == ["/a"]
-        for wrong, word in (("since=2027-01-01", "since"), ("since=x", "since"), ("interval=week", "interval")):
+        for last in ("1980-01-30", "2140-12-31"):
+            assert (await client.get(f"{path}/timeseries?until={last}")).json()["points"] == []
+        for wrong, word in (
+            ("since=2027-01-01", "since"),
+            ("since=x", "since"),
+            ("interval=week", "interval"),
+            ("until=0001-01-01", "until"),
+            ("until=9999-12-31", "until"),
+            ("since=1900-01-01&until=1900-01-02", "since"),
+        ):
             refused = await client.get(f"{path}/timeseries?{wrong}")
             assert refused.status_code == 422
             assert word in refused.json()["error"]["message"]
