@@ -35,7 +35,7 @@ def render_rating(rating: Mapping[str, Any], path: str, language: Language) -> s
         path=path,
         sentence=labels["rating"].replace("%1", points).replace("%2", votes),
         average=None if rating["average"] is None else format_average(rating["average"], language),
-        lit=round(rating["average"] or 0),
+        lit=int((rating["average"] or 0) + 0.5),
         distribution=sorted(((int(score), n) for score, n in rating["distribution"].items()), reverse=True),
         json_ld=json_ld(rating, path),
     )

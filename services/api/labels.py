@@ -5,6 +5,7 @@ that a reader finds the block unchanged.
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
 from shared.errors import TruycapError
@@ -101,8 +102,8 @@ def format_number(n: int, language: Language) -> str:
 
 
 def format_average(average: float, language: Language) -> str:
-    """An average with one decimal: 4,3 in vi, 4.3 in en."""
-    return f"{average:.1f}".replace(".", _POINTS[language])
+    """An average with one decimal, a half of one rounded up: 4,3 in vi, 4.3 in en."""
+    return str(Decimal(str(average)).quantize(Decimal("0.1"), ROUND_HALF_UP)).replace(".", _POINTS[language])
 
 
 def check_line(key: str) -> None:
