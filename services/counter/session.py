@@ -138,6 +138,8 @@ class ShardCounter:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def _work(self, epoch: int) -> None:
+        if self._stopping:
+            return  # told to while the lease was on its way
         consumer = f"counter-{epoch}"
         self._log.info("has the shard", epoch=epoch)
         await ensure_group(self._redis, self._shard)
