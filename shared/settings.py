@@ -6,6 +6,7 @@ value, as Docker and Kubernetes hand secrets over.
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlsplit
@@ -19,6 +20,7 @@ from shared.watch import WatchedSites
 
 PREFIX = "TRUYCAP_"
 _FILE = "_FILE"
+_SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 LEAST_RETENTION_DAYS = 35
 """Longer than anything is looked up or sent again by itself."""
 
@@ -37,7 +39,9 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr | None = Field(None, description="its password, as it is, instead of one in the DSN")
     config: Path = Field(Path("truycap.toml"), description="the file that names the sites")
     shards: int = Field(1, ge=1, le=256, description="how many shards the sites are spread over; fixed with the store")
-    rate_limit: int = Field(600, ge=0, description="events that one address may send per minute; 0 for no limit")
+    rate_limit: int = Field(
+        600, ge=0, description="events that one address may send per minute to one ingest process; 0 for no limit"
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="the largest request body that ingest accepts")
     live_streams: int = Field(
         10_000, ge=1, description="how many live streams an api process holds open; who comes then asks now and then"
@@ -107,10 +111,17 @@ def _check_names() -> None:
     known = [name.upper() for name in Settings.model_fields]
     allowed = {*known, *(name + _FILE for name in known if name != "CONFIG")}
     for name in os.environ:
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in allowed:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in allowed and not _of_kubernetes(name):
             near = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1)
             hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(PREFIX + k for k in known)}."
             raise SetupError(f"The environment variable {name} is unknown; {hint}")
+
+
+def _of_kubernetes(name: str) -> bool:
+    """Whether it tells where a service in the same namespace is, whose name begins with truycap:
+    https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables.
+    """
+    return bool(_SERVICE_LINK.fullmatch(name)) or (name.endswith("_PORT") and "://" in os.environ[name])
 
 
 def _from_files() -> dict[str, object]:

@@ -24,6 +24,7 @@ def test_a_variable_sets_a_setting_and_an_override_comes_first(monkeypatch: pyte
         ("TRUYCAP_REDIS_ULR", "did you mean TRUYCAP_REDIS_URL?"),
         ("TRUYCAP_SHARD_FILE", "did you mean TRUYCAP_SHARDS?"),
         ("TRUYCAP_CONFIG_FILE", "did you mean TRUYCAP_CONFIG?"),
+        ("TRUYCAP_PORT", "known are TRUYCAP_REDIS_URL"),
         ("TRUYCAP_XYZZY", "known are TRUYCAP_REDIS_URL, TRUYCAP_REDIS_PASSWORD, "),
     ],
 )
@@ -33,6 +34,25 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: s
         load_settings()
     assert f"{name} is unknown; " in caught.value.message
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize("service", ["TRUYCAP", "TRUYCAP_API"])
+def test_what_kubernetes_tells_of_services_with_such_names_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    before = load_settings()
+    for name, value in {
+        "SERVICE_HOST": "10.0.162.149",
+        "SERVICE_PORT": "8000",
+        "SERVICE_PORT_HTTP": "8000",
+        "PORT": "tcp://10.0.162.149:8000",
+        "PORT_8000_TCP": "tcp://10.0.162.149:8000",
+        "PORT_8000_TCP_PROTO": "tcp",
+        "PORT_8000_TCP_PORT": "8000",
+        "PORT_8000_TCP_ADDR": "10.0.162.149",
+    }.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert load_settings() == before
 
 
 def test_a_file_may_hold_the_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
