@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from typing import Any
 
 from shared import log
@@ -70,6 +70,16 @@ async def cancelled(*tasks: asyncio.Future[Any], seconds: float = math.inf) -> N
         for task in waiting:
             task.cancel()
         _, waiting = await asyncio.wait(waiting, timeout=GIVING_UP_SECONDS)
+
+
+async def failed(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Returns never; raises what ended one of the tasks, which nobody else would notice."""
+    # Not gather: who stops waiting here must not cancel what is at hand.
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        if not task.cancelled():
+            task.result()
+    await asyncio.Event().wait()
 
 
 def _exit(exit_code: int) -> None:

@@ -58,6 +58,7 @@ async def serve(
     stopping = asyncio.create_task(stop.wait())
     try:
         await server.start(listening)
+        watched.append(asyncio.ensure_future(server.failed()))
         ready()
         done, _ = await asyncio.wait([stopping, *watched], return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared import metrics
 from shared.connection import Connection
+from shared.ending import failed
 from shared.errors import SetupError
 from shared.http import ANY_ORIGIN, MOST_BODY_BYTES, Found, Request, Routes, text_of
 from shared.remembered import Remembered
@@ -90,6 +91,11 @@ class Server:
             await asyncio.sleep(0.01)
         if self._looking:
             self._looking.cancel()
+
+    async def failed(self) -> None:
+        """Returns never; raises what ended the looking after connections."""
+        assert self._looking  # noqa: S101 - it was started
+        await failed([self._looking])
 
     def cold(self, request: Request) -> None:
         """The handler of all paths that no service has."""

@@ -15,7 +15,7 @@ from services.api.watch import watch
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, LazyStore
 from shared.clock import wall_clock_ms
-from shared.ending import CLOSING_SECONDS, within
+from shared.ending import CLOSING_SECONDS, failed, within
 from shared.http import Routes
 from shared.settings import Settings
 from shared.sites import Sites
@@ -68,6 +68,10 @@ class Api:
         for task in self._tasks:
             task.cancel()
         await within(CLOSING_SECONDS, self._redis.aclose(), self._store.close())
+
+    async def failed(self) -> None:
+        """Returns never; raises what ended the serving of the streams, or the watch."""
+        await failed(self._tasks)
 
     async def ready(self) -> str | None:
         """Whether the read model is being read, None where it is."""

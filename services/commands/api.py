@@ -19,7 +19,7 @@ async def run_api(settings: Settings, host: str, port: int, *, parent: int | Non
         web = create_web("truycap", api.routers, {"api": api.ready}, [openapi()])
         try:
             await api.start()
-            server, watch = Server(api.routes, cold=web), [*as_worker(parent), sites.watch()]
+            server, watch = Server(api.routes, cold=web), [*as_worker(parent), api.failed(), sites.watch()]
             await serve(server, host, port, share_port=bool(parent), drain=api.drain, watch=watch, ready=ready)
         finally:
             await api.stop()

@@ -18,7 +18,7 @@ async def run_ingest(settings: Settings, host: str, port: int, *, parent: int | 
         web = create_web("truycap ingest", [], {"ingest": ingest.ready}, [openapi()])
         try:
             await ingest.start()
-            server, watch = Server(ingest.routes, cold=web), [*as_worker(parent), sites.watch()]
+            server, watch = Server(ingest.routes, cold=web), [*as_worker(parent), ingest.failed(), sites.watch()]
             await serve(server, host, port, share_port=bool(parent), watch=watch, ready=ready)
         finally:
             await ingest.stop()

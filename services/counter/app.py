@@ -14,7 +14,7 @@ from shared import log, metrics
 from shared import redis as shared_redis
 from shared.clickhouse import ClickHouse, LazyStore
 from shared.clock import wall_clock_ms
-from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, GIVING_UP_SECONDS, within
+from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, GIVING_UP_SECONDS, failed, within
 from shared.schema import check_migrated
 from shared.settings import Settings
 from shared.sites import Sites
@@ -72,12 +72,7 @@ class Counter:
 
     async def failed(self) -> None:
         """Returns never; raises what ended the counting of a shard."""
-        # Not gather: who stops waiting here must not cancel the batches at hand.
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            if not task.cancelled():
-                task.result()
-        await asyncio.Event().wait()
+        await failed(self._tasks)
 
     async def ready(self) -> str | None:
         """Which shards make no progress, None where all do."""

@@ -66,6 +66,6 @@ async def up(host: str, port: int, data: Path, config: Path | None, started: Cal
             host,
             port,
             drain=api.drain,
-            watch=[child.watch(), counter.failed(), sites.watch()],
+            watch=[child.watch(), ingest.failed(), counter.failed(), api.failed(), sites.watch()],
             ready=runs,
         )

@@ -10,7 +10,7 @@ from services.ingest.publish import COMMIT_SECONDS, Publisher
 from services.ingest.visitor import Salts
 from shared import redis as shared_redis
 from shared.clock import wall_clock_ms
-from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, within
+from shared.ending import BATCHES_SECONDS, CLOSING_SECONDS, failed, within
 from shared.http import Routes
 from shared.settings import Settings
 from shared.sites import Sites
@@ -61,6 +61,10 @@ class Ingest:
         await self._salts.stop()
         await within(BATCHES_SECONDS, *(publisher.stop() for publisher in self._publishers))
         await within(CLOSING_SECONDS, self._redis.aclose())
+
+    async def failed(self) -> None:
+        """Returns never; raises what ended the way onto a shard's stream."""
+        await failed([publisher.task for publisher in self._publishers])
 
     async def ready(self) -> str | None:
         """What keeps events from being accepted, None where nothing does.

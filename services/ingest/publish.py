@@ -57,7 +57,8 @@ class Publisher:
         self._accepted = metrics.ACCEPTED.labels(str(shard))
         self._sizes = metrics.GROUP_EVENTS.labels(str(shard))
         self._seconds = metrics.GROUP_SECONDS.labels(str(shard))
-        self._task = self._loop.create_task(self._run(), name=f"publish-{shard}")
+        self.task = self._loop.create_task(self._run(), name=f"publish-{shard}")
+        """Runs until `stop`."""
 
     def publish(self, events: Packed, done: Done) -> None:
         """Put events on the stream with the next commit.
@@ -82,7 +83,7 @@ class Publisher:
         """Finish what waits, then end."""
         self._stopping = True
         self._wake.set()
-        await self._task
+        await self.task
         await self._commit_all()
 
     async def _run(self) -> None:

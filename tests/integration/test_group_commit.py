@@ -8,11 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from services.ingest import publish
+from services.ingest.app import Ingest
 from services.ingest.errors import UnavailableError
 from services.ingest.publish import Publisher
+from shared.sites import Sites
 from shared.streams import MAX_ENTRY_EVENTS, EntryId, delivery_key, packed
-from tests.support.counting import pageview
-from tests.support.ingest import PORTAL, Gate, entries, ping, said, stored, view
+from tests.support.counting import pageview, settings
+from tests.support.ingest import PORTAL, SITES, Gate, entries, ping, said, stored, view
+from tests.support.servers import RedisServer
 
 ORIGIN = f"https://{PORTAL}"
 
@@ -56,6 +59,21 @@ class TestGroupCommit:
         await publisher.stop()
         assert answers == [None, None]
         assert len(await stored(redis)) == 2
+
+    async def test_a_mistake_that_ends_it_ends_ingest(self, redis_server: RedisServer, redis: Redis) -> None:
+        def mistaken(_: UnavailableError | None) -> None:
+            raise ZeroDivisionError
+
+        ingest = Ingest(settings(redis_server.url, ""), Sites(SITES, 1))
+        try:
+            await ingest.start()
+            ingest._publishers[0].publish(packed([pageview()]), mistaken)
+            with pytest.raises(ZeroDivisionError):
+                async with asyncio.timeout(10):
+                    await ingest.failed()
+        finally:
+            await ingest.stop()
+        assert len(await stored(redis)) == 1
 
     async def test_a_client_that_goes_away_keeps_nobody_waiting(self, client: httpx.AsyncClient, gate: Gate) -> None:
         gone = asyncio.create_task(client.post("/v1/events", json=view()))

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from shared import ending
 
 
@@ -45,6 +47,22 @@ async def test_a_cancellation_that_gets_lost_is_repeated_and_one_that_is_ignored
     while not for_ever.done():
         for_ever.cancel()
         await asyncio.sleep(0)
+
+
+async def test_what_ended_a_task_is_raised_and_one_that_ended_in_good_order_is_none() -> None:
+    mistake = asyncio.Event()
+
+    async def fails() -> None:
+        await mistake.wait()
+        raise ZeroDivisionError
+
+    tasks = [asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(fails())]
+    watching = asyncio.create_task(ending.failed(tasks))
+    done, _ = await asyncio.wait([watching], timeout=0.1)
+    assert not done
+    mistake.set()
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(watching, 5)
 
 
 def test_the_parts_together_are_shorter_than_the_last_resort() -> None:
