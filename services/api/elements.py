@@ -28,14 +28,16 @@ def render_views(views: int, language: Language) -> str:
 def render_rating(rating: Mapping[str, Any], path: str, language: Language) -> str:
     """What <truycap-rating> shows; rating: as in the JSON of /items; path: the article's."""
     labels = LABELS[language]
-    points, votes = (format_number(rating[key], language) for key in ("points", "votes"))
+    points, votes = rating["points"], rating["votes"]
     return _RATING.render(
         language=language,
         labels=labels,
         path=path,
-        sentence=labels["rating"].replace("%1", points).replace("%2", votes),
-        average=None if rating["average"] is None else format_average(rating["average"], language),
-        lit=int((rating["average"] or 0) + 0.5),
+        sentence=labels["rating"]
+        .replace("%1", format_number(points, language))
+        .replace("%2", format_number(votes, language)),
+        average=format_average(points, votes, language) if votes else None,
+        lit=(2 * points + votes) // (2 * votes) if votes else 0,
         distribution=sorted(((int(score), n) for score, n in rating["distribution"].items()), reverse=True),
         json_ld=json_ld(rating, path),
     )

@@ -5,7 +5,6 @@ that a reader finds the block unchanged.
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
 from shared.errors import TruycapError
@@ -101,9 +100,10 @@ def format_number(n: int, language: Language) -> str:
     return f"{n:,}".replace(",", _GROUPS[language])
 
 
-def format_average(average: float, language: Language) -> str:
-    """An average with one decimal, a half of one rounded up: 4,3 in vi, 4.3 in en."""
-    return str(Decimal(str(average)).quantize(Decimal("0.1"), ROUND_HALF_UP)).replace(".", _POINTS[language])
+def format_average(points: int, votes: int, language: Language) -> str:
+    """The average of votes with one decimal, a half of one rounded up: 4,3 in vi, 4.3 in en."""
+    tenths = (20 * points + votes) // (2 * votes)
+    return f"{tenths // 10}{_POINTS[language]}{tenths % 10}"
 
 
 def check_line(key: str) -> None:

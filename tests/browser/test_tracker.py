@@ -17,7 +17,7 @@ from tests.support.counting import PERSON
 LEAVES = OVERTAKEN_MS / 1000 + 0.5
 """A leave that comes sooner after a view is taken for one that the view has overtaken."""
 CHANGED = "document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"
-KEPT = "JSON.parse(localStorage[`truycap-${site}1`] || '[]')"
+KEPT = "JSON.parse(localStorage[`truycap-${site}.1`] || '[]')"
 
 
 def test_a_page_is_counted_once_by_one_request(reader: Reader) -> None:
@@ -61,6 +61,14 @@ def test_an_application_that_moves_is_counted_by_address_without_its_fragment(re
     assert [view["referrer"] for view in views[1:]] == [views[0]["url"], views[1]["url"]]
 
 
+def test_a_ping_just_after_an_application_moved_hides_no_page_view(reader: Reader) -> None:
+    page = reader.open("/mot")
+    reader.expect_views(1)
+    page.evaluate("history.pushState({}, '', '/hai'); dispatchEvent(new Event('online'))")
+    reader.expect_views(2)
+    assert [event["url"].rpartition("/")[2] for event in reader.sent] == ["mot", "hai", "hai"]
+
+
 def test_an_address_that_is_tidied_is_the_same_page(reader: Reader) -> None:
     page = reader.context.new_page()
     page.goto(reader.add("/tin") + "?fbclid=1")
@@ -83,6 +91,13 @@ def test_two_sites_on_a_page_count_for_themselves(reader: Reader, sites: Iterato
     reader.wait_until(
         lambda: reader.up.get(f"/v1/sites/{other}/counts")["pageviews"]["total"] == 1, "the other site's page view"
     )
+
+
+def test_no_other_site_has_the_keys_of_a_site(reader: Reader) -> None:
+    page = reader.open()
+    reader.expect_views(1)
+    keys = page.evaluate("Object.keys(localStorage)")
+    assert sorted(keys) == [f"truycap-{reader.site}.{end}" for end in ("", "1", "2")]  # no id has a dot
 
 
 AGAIN = "<script>onpageshow = (event) => { window.again = event.persisted }</script>"
@@ -224,7 +239,7 @@ def test_at_most_fifty_wait_and_none_longer_than_a_day(reader: Reader) -> None:
     reader.wait_until(lambda: page.evaluate(f"{kept}.filter(({{ due }}) => due === true).length") == 50, "50 wait")
     assert page.evaluate(f"{kept}[0].item") == "/bai/10"
     older = f"JSON.stringify({kept}.map((event) => ({{ ...event, born: event.born - 864e5 }})))"
-    page.evaluate(f"localStorage['truycap-{reader.site}1'] = {older}")
+    page.evaluate(f"localStorage['truycap-{reader.site}.1'] = {older}")
     reader.context.set_offline(False)
     page.evaluate("truycap.rate(4, { item: '/bai/moi' })")
     reader.wait_until(lambda: reader.item("/bai/moi")["rating"]["votes"] == 1, "the new vote")
@@ -248,7 +263,7 @@ def test_who_asks_for_privacy_has_no_id(readers: Callable[..., Reader], header: 
     name, value = ("globalPrivacyControl", "true") if header == "sec-gpc" else ("doNotTrack", "'1'")
     reader.context.add_init_script(f"Object.defineProperty(Navigator.prototype, '{name}', {{ value: {value} }})")
     page = read_two_pages_without_an_id(reader)
-    assert page.evaluate("Object.keys(localStorage)") == [f"truycap-{reader.site}1"]
+    assert page.evaluate("Object.keys(localStorage)") == [f"truycap-{reader.site}.1"]
 
 
 def test_where_storage_is_blocked_a_reader_is_one_visitor(reader: Reader) -> None:

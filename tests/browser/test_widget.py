@@ -288,6 +288,20 @@ def test_a_page_that_may_not_count_shows_public_numbers(reader: Reader) -> None:
     assert "'localhost' may not count" in said[0]
 
 
+def test_a_vote_that_is_refused_is_not_said_to_be_kept(reader: Reader) -> None:
+    page = reader.context.new_page()
+    page.goto(reader.add("/la", "<truycap-rating></truycap-rating>", "widget.js").replace("127.0.0.1", "localhost"))
+    stars = page.get_by_role("radio")
+    for _ in range(2):
+        expect(stars).to_have_count(5)
+        expect(page.locator("truycap-rating p:visible, truycap-rating :checked")).to_have_count(0)
+        with page.expect_response(lambda answer: answer.request.method == "POST" and answer.status == 403):
+            stars.nth(3).click()
+        reader.pause(0.2)
+        expect(page.locator("truycap-rating p:visible")).to_have_count(0)
+        page.reload()
+
+
 class TestTheRating:
     def test_is_a_group_of_radio_buttons_whose_vote_can_be_changed(self, reader: Reader) -> None:
         page = reader.open("/tin", "<truycap-rating></truycap-rating>", "widget.js")
@@ -314,6 +328,24 @@ class TestTheRating:
         page.get_by_role("radio").nth(4).click()
         expect(page.locator("truycap-rating")).to_contain_text("5 trong 1 đánh giá")
         assert reader.item("/art/1")["rating"]["points"] == 5
+
+    def test_is_for_the_site_of_its_script(self, reader: Reader, sites: Iterator[str]) -> None:
+        other = next(sites)
+        page = reader.open("/chung", "<truycap-rating></truycap-rating>", "widget.js")
+        expect(page.get_by_role("radio")).to_have_count(5)
+        page.evaluate(
+            """([src, site]) => {
+              const script = document.createElement('script');
+              Object.assign(script, { src }).dataset.site = site;
+              document.head.append(script);
+            }""",
+            [f"{reader.up.url}/t.js", other],
+        )
+        reader.wait_until(
+            lambda: reader.up.get(f"/v1/sites/{other}/counts")["pageviews"]["total"] == 1, "the other site's page view"
+        )
+        page.get_by_role("radio").nth(4).click()
+        reader.wait_until(lambda: reader.item("/chung")["rating"]["points"] == 5, "the vote")
 
     def test_of_another_article_than_the_page(self, reader: Reader) -> None:
         page = reader.open("/muc", '<truycap-rating path="/tin/mot"></truycap-rating>', "widget.js")

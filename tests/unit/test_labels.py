@@ -95,7 +95,9 @@ def test_the_language_is_the_pages_where_it_is_known(asked: str, language: Langu
 
 
 def test_averages_are_in_the_format_of_the_language() -> None:
-    assert (format_average(4.25, "vi"), format_average(4.0, "en")) == ("4,3", "4.0")
+    assert (format_average(17, 4, "vi"), format_average(4, 1, "en")) == ("4,3", "4.0")
+    assert format_average(310, 73, "en") == "4.2"  # 4.2466
+    assert (format_average(199, 40, "en"), format_average(500, 100, "en")) == ("5.0", "5.0")
 
 
 def test_both_languages_have_the_same_labels() -> None:

@@ -12,7 +12,7 @@ export const script = page.currentScript;
 export const { site, member } = script.dataset;
 /** Where the script came from. */
 export const base = new URL('.', script.src);
-const key = 'truycap-' + site;
+const key = 'truycap-' + site + '.';
 const now = Date.now;
 // Less than a day ago.
 const fresh = (time) => now() - time < 864e5;
@@ -24,7 +24,7 @@ let anonymous = navigator.globalPrivacyControl || navigator.doNotTrack == 1;
 let store = {};
 let tab = {};
 try {
-  localStorage.length; // null in some apps' browsers
+  localStorage[0]; // null in some apps' browsers
   tab = sessionStorage;
   store = localStorage;
 } catch {
@@ -66,7 +66,7 @@ const send = async (event) => {
   }
   return answer;
 };
-const resend = () => waiting(({ due }) => due < now()).some(send);
+const resend = () => waiting((kept) => kept.due < now()).some(send);
 
 let shown;
 const visitor = () => {
@@ -80,15 +80,13 @@ const visitor = () => {
 const seen = (type, more) => ({ site, member, type, url: location.href.split('#')[0], visitor: visitor(), ...more });
 
 /** Vote 1 to 5 on an item, the path of an article. */
-const rate = (score, more) =>
+export const rate = (score, more) =>
   send(seen('rating', { score, item: location.pathname, ...more }));
 const pageview = () => {
   const event = seen('pageview', { referrer: shown || page.referrer, title: page.title });
   if (page.hidden) return (shown = 0); // prerendered, or a tab in the background
   shown = event.url;
-  if (now() - tab[key + shown] < 1e3) return; // reloaded
-  keep(key + shown, now(), tab);
-  return send(event);
+  return now() - tab[key + shown] < 1e3 /* reloaded */ || (keep(key + shown, now(), tab), send(event));
 };
 const tick = () => {
   const event = seen('ping');
@@ -96,7 +94,7 @@ const tick = () => {
   else if (!page.hidden) post(event, (shown = event.url)).then(resend);
 };
 // An application sets the title after the address.
-const moved = () => setTimeout(() => seen().url == shown || pageview(), 99);
+const moved = () => setTimeout((before) => seen().url == before || pageview(), 99, shown);
 
 const push = history.pushState;
 history.pushState = function (...change) {

@@ -7,7 +7,7 @@
 // Attributes of an element: lang (vi, en; else the page's), theme (classic, minimal, odometer), live="false";
 // for the block lines="online today month total", for an article path="/its/path".
 
-import { base, page, site } from './tracker.js';
+import { base, page, rate, site } from './tracker.js';
 
 for (const name of ['counter', 'views', 'rating']) {
   try {
@@ -18,7 +18,7 @@ for (const name of ['counter', 'views', 'rating']) {
           if (this.shadowRoot) return; // moved on its page
           const root = this.attachShadow({ mode: 'open' });
           const option = (name) => this.getAttribute(name) || '';
-          const url = `${base}v1/sites/${site}/`;
+          const url = base + 'v1/sites/' + site + '/';
           const address = `${url + name}.html?lang=${option('lang') || page.documentElement.lang}&lines=${option('lines')}&path=${
             option('path') || location.pathname
           }`;
@@ -34,7 +34,7 @@ for (const name of ['counter', 'views', 'rating']) {
               root.adoptedStyleSheets = [sheet];
               root.innerHTML = html;
               theme.roll?.(root);
-              part.default(root, url, get, option('live') == 'false');
+              part.default(root, url, get, option('live') == 'false', rate);
             })
             .catch(console.warn);
         }

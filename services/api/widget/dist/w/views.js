@@ -1,1 +1,1 @@
-export const css="";export default(t,e,n,o)=>{const s=t.querySelector("data"),c=t=>s.textContent=t.split(/[<>]/)[4],d=()=>document.hidden||n().then(c,()=>{});setTimeout(d,3e3),o||setInterval(d,3e4)};
+export const css="";export default(t,e,n,o)=>{const s=t.querySelector("data"),c=()=>document.hidden||n().then(t=>s.textContent=t.split(/[<>]/)[4],()=>{});setTimeout(c,3e3),o||setInterval(c,3e4)};

@@ -2,7 +2,7 @@
 
 export const css = CSS;
 
-export default (root, url, get) => {
+export default (root, url, get, still, rate) => {
   const stars = root.firstChild;
   const numbers = stars.lastChild;
   const key = url + stars.name;
@@ -11,21 +11,18 @@ export default (root, url, get) => {
     store = localStorage;
   } catch {}
   const [rated, unsaved] = numbers.previousSibling.children;
-  const say = (ok) => {
-    rated.hidden = !ok;
-    unsaved.hidden = ok;
-  };
-  const refresh = (html) => (numbers.innerHTML = html.split(/<.?div>/)[1]);
+  const say = (ok) => (rated.hidden = !(unsaved.hidden = ok));
   stars.onchange = async ({ target: { value } }) => {
-    const answer = await truycap.rate(+value, { item: stars.name });
+    const { ok, status } = await rate(+value, { item: stars.name });
+    if (status < 429 && !ok) return; // refused
     try {
       store[key] = value;
     } catch {} // full
-    say(answer.ok);
-    setTimeout(() => get().then(refresh, () => {}), 1e3);
+    say(ok);
+    setTimeout(() => get().then((html) => (numbers.innerHTML = html.split(/<.?div>/)[1]), () => {}), 2e3);
   };
   if (store[key]) {
-    stars.elements[store[key] - 1].checked = true;
+    stars.elements[store[key] - 1].checked = 1;
     say(1);
   }
   document.head.append(...root.querySelectorAll('script'));

@@ -4,8 +4,7 @@ export const css = CSS;
 
 export default (root, url, get, still) => {
   const number = root.querySelector('data');
-  const show = (html) => (number.textContent = html.split(/[<>]/)[4]);
-  const refresh = () => document.hidden || get().then(show, () => {});
+  const refresh = () => document.hidden || get().then((html) => (number.textContent = html.split(/[<>]/)[4]), () => {});
   setTimeout(refresh, 3e3);
   if (!still) setInterval(refresh, 3e4);
 };
