@@ -4,6 +4,7 @@ decode -> limit -> find the site -> check the origin -> (for each event) check t
 The steps do no I/O. Each refuses with an error of its own; a request is accepted whole or not at all.
 """
 
+import json
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -36,6 +37,8 @@ from shared.remembered import Remembered
 from shared.sites import Site, Sites
 
 _decode = msgspec.json.Decoder(Event | list[Event]).decode
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a surrogate pair, perhaps without the other half."""
 _YES = (True, "true")
 _NO_SCORE = 0
 # Enums' members are looked up by name at each use otherwise, which is felt at this place.
@@ -178,10 +181,10 @@ _networks = Remembered(_network)
 def decode(body: bytes | bytearray) -> list[Event]:
     """One event or an array of them from JSON."""
     try:
-        decoded = _decode(body)
+        decoded = _decode_text(body)
     except msgspec.ValidationError as error:
         raise InvalidError(_explain(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise NotJSONError(f"The body is not JSON: {error}.") from None
     except RecursionError:
         raise InvalidError("The body is nested too deeply; an event is a flat object.") from None
@@ -191,6 +194,18 @@ def decode(body: bytes | bytearray) -> list[Event]:
     if len(events) > MAX_EVENTS:
         raise TooLargeError(f"The array has {len(events)} events; send at most {MAX_EVENTS} at once.")
     return events
+
+
+def _decode_text(body: bytes | bytearray) -> Any:
+    try:
+        return _decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if not _HALF.search(body):
+            raise
+        # A title that was cut in the middle of an emoji: JSON has a way to write that, UTF-8 has none.
+        return _decode(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def check_origin(site: Site, origin: str) -> None:

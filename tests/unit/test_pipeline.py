@@ -73,6 +73,13 @@ class TestABody:
     def test_may_hold_fields_that_are_not_known_yet(self) -> None:
         assert event({**VIEW, "scroll": {"depth": [1, 2]}}).kind is Kind.PAGEVIEW
 
+    def test_may_have_half_an_emoji(self) -> None:
+        """As where a page's title was cut after so many UTF-16 units."""
+        text = json.dumps({**VIEW, "title": "Tết 🎉 vui \ud83c"})
+        assert "\\ud83c" in text
+        assert event(text.encode()).title == "Tết 🎉 vui ?"
+        assert [found.title for found in accepted(f"[{text}, {json.dumps(VIEW)}]".encode())] == ["Tết 🎉 vui ?", ""]
+
     @pytest.mark.parametrize(
         "body",
         [
@@ -87,6 +94,8 @@ class TestABody:
             b"\x00",
             b"id=1",
             b'{"type":"\xff"}',
+            b'{"title":"\\ud83d"',
+            b'{"title":"\\ud83d", "\xff":1}',
         ],
     )
     def test_that_is_no_json_gets_400(self, body: bytes) -> None:
