@@ -1,7 +1,8 @@
 """A client's connection: HTTP/1.1, parsed by httptools (llhttp, Node's parser).
 
 Requests are answered in their order; a client that sends the next before it has its answer waits. What is bounded here:
-the bytes of a request's head, those of its body, and (server.py) the time in which a request must have come.
+the bytes of a request's head, those of its body and of what follows that, and (server.py) the time in which a request
+must have come.
 """
 
 import asyncio
@@ -53,7 +54,9 @@ class Connection(asyncio.Protocol):
         self._requests: deque[Request] = deque()
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._head_complete = False
         self._head_bytes = 0
+        """Of what is no body: the head, then the lines of chunks and what follows the last one; -1 within a body."""
         self._client = ""
         self.transport: asyncio.Transport
         self.due_since: float | None = host.now
@@ -93,7 +96,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._end("400 Bad Request")
             return
-        if self._head_bytes >= 0:  # the head is not complete
+        if self._head_bytes >= 0:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._end("431 Request Header Fields Too Large")
@@ -106,10 +109,11 @@ class Connection(asyncio.Protocol):
             self.due_since = self._host.now
             self._url = b""
             self._head_bytes = 0
+            self._head_complete = False
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_bytes < 0:
+        if self._head_complete:
             return  # a trailer: whoever forwards a body may not have looked at it
         name = _names[name]
         headers = self._headers
@@ -119,6 +123,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1
+        self._head_complete = True
         parser, headers, url = self._parser, self._headers, self._url
         route, handler, room = self._host.find(url)
         keep_alive = parser.should_keep_alive() and (
@@ -135,7 +140,11 @@ class Connection(asyncio.Protocol):
         elif b"expect" in headers:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def on_chunk_header(self) -> None:
+        self._head_bytes = 0
+
     def on_body(self, body: bytes) -> None:
+        self._head_bytes = -1
         if self._requests and (request := self._requests[-1]).body is not None:
             request.room -= len(body)
             if request.room < 0:
@@ -148,6 +157,7 @@ class Connection(asyncio.Protocol):
                 request.body += body
 
     def on_message_complete(self) -> None:
+        self._head_bytes = -1
         self.partial = False
         self.due_since = None
         self._headers = {}

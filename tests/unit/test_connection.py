@@ -197,6 +197,31 @@ def test_a_head_without_end_is_refused(client: Client) -> None:
     assert client.transport.closed
 
 
+@pytest.mark.parametrize("rest", ["x", "x\r\nX-A: "])
+def test_what_follows_a_body_without_end_is_refused(client: Client, rest: str) -> None:
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\nX-A: 1")
+    for _ in range(MOST_HEAD_BYTES // 1000 + 1):
+        assert not client.transport.closed
+        client.send(rest * (1000 // len(rest)))
+    client.send("x" * 1000)
+    assert client.got.startswith("HTTP/1.1 431 ")
+    assert client.transport.closed
+    assert not client.requests
+
+
+def test_a_body_in_chunks_may_be_larger_than_a_head(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.test_connection.MOST_BODY_BYTES", 3 * MOST_HEAD_BYTES)
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = "x" * (MOST_HEAD_BYTES // 2)
+    for _ in range(4):
+        client.send(f"{len(chunk):x}\r\n")
+        client.send(chunk[:1000])
+        client.send(f"{chunk[1000:]}\r\n")
+    client.send("0\r\n\r\n")
+    (request,) = client.requests
+    assert request.body == chunk.encode() * 4
+
+
 @pytest.mark.parametrize(
     ("request_text", "stays"),
     [
