@@ -5,9 +5,10 @@ the lease. Then they take their places in one transaction.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 
 from services.counter.commands import Command
 from services.counter.lease import FencedError, epoch_key
@@ -27,6 +28,19 @@ async def replace(
     at that moment.
     """
     filled: dict[str, str] = {}
+    try:
+        await _write_beside(redis, epoch, new, filled)
+        await _swap(redis, shard, epoch, old=old, filled=filled, also=also)
+    except BaseException:  # in a full Redis nothing would be accepted until it expired
+        with suppress(RedisError):
+            async with redis.pipeline(transaction=False) as pipe:
+                for beside in filled.values():
+                    pipe.unlink(beside)
+                await pipe.execute()
+        raise
+
+
+async def _write_beside(redis: "Redis", epoch: int, new: Iterable[Command], filled: dict[str, str]) -> None:
     for some in _few_at_once(new):
         async with redis.pipeline(transaction=False) as pipe:
             for name, word, *words in some:
@@ -35,6 +49,11 @@ async def replace(
                 pipe.execute_command(name, beside, *words)
                 pipe.expire(beside, _BESIDE_SECONDS)
             await pipe.execute()
+
+
+async def _swap(
+    redis: "Redis", shard: int, epoch: int, *, old: Collection[str], filled: dict[str, str], also: Iterable[Command]
+) -> None:
     async with redis.pipeline(transaction=True) as transaction:
         await transaction.watch(epoch_key(shard))
         if await transaction.get(epoch_key(shard)) != b"%d" % epoch:

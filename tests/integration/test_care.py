@@ -12,7 +12,7 @@ from rich.console import Console
 
 from services.commands.dead_letters import list_letters, replay_letters
 from services.counter import replace, truth
-from services.counter.lease import LEASE_MS, lease_key
+from services.counter.lease import LEASE_MS, FencedError, lease_key
 from services.counter.rebuild import Rebuilder
 from services.stores import Stores
 from shared.clickhouse import ClickHouse
@@ -128,6 +128,21 @@ async def test_a_long_rebuild_is_not_interrupted_by_the_counter_and_replaces_all
     assert seen - {b"20"} == {b"9"}
     assert {name for name in await redis.keys() if b":readers:" not in name} == names
     assert await redis.pttl("{0}:counts:hanoi") == -1
+
+
+async def test_a_rebuild_that_fails_leaves_nothing_in_redis(
+    redis: Redis, redis_server: RedisServer, migrated: ClickHouse, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fenced(*_: Any, **__: Any) -> None:
+        assert [name for name in await redis.keys() if b":of-" in name]
+        raise FencedError
+
+    monkeypatch.setattr(replace, "_swap", fenced)
+    await count_some(redis, redis_server.url, dsn)
+    with pytest.raises(FencedError):
+        await Rebuilder(redis, migrated, SITES, wall_clock_ms()).rebuild(0)
+    assert not [name for name in await redis.keys() if b":of-" in name]
+    assert await differences(redis, migrated) == []
 
 
 async def test_rebuild_after_the_loss_of_redis(
