@@ -116,7 +116,7 @@ class Reader:
     def expect_views(self, number: int, visits: int = 1) -> None:
         """So many page views are counted, and no more come."""
         self.wait_until(lambda: self.counts()["pageviews"]["total"] >= number, f"{number} page views")
-        self.pause(0.4)
+        self.pause(0.9)  # the counter begins a batch half a second after one of few events
         counts = self.counts()
         assert (counts["pageviews"]["total"], counts["visits"]["total"]) == (number, visits), self.sent
 
