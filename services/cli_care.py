@@ -46,7 +46,8 @@ def rebuild(
     data: OptionalData = None,
     config: Config = None,
 ) -> None:
-    """Make the read model again from ClickHouse. Everything may go on running; counting pauses meanwhile.
+    """Make the read model again from ClickHouse. Everything may go on running; counting pauses meanwhile, and Redis
+    needs room for the read model twice.
 
     Where ClickHouse itself has lost events it refuses, and changes nothing, unless told to accept that.
     """
