@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._head_complete = False
         self._head_bytes = 0
-        """Of what is no body: the head, then the lines of chunks and what follows the last one; -1 within a body."""
+        """Of what is no body, a head or what follows a body: of the reads since the one in which it began; else -1."""
         self._client = ""
         self.transport: asyncio.Transport
         self.due_since: float | None = host.now
@@ -89,6 +89,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._headers and not data[: data.find(b"\n") + 1 or None].isascii():
             data = _encoded(data)
+        if self._head_bytes >= 0:
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -96,10 +98,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._end("400 Bad Request")
             return
-        if self._head_bytes >= 0:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES:
-                self._end("431 Request Header Fields Too Large")
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._end("431 Request Header Fields Too Large")
 
     # What the parser calls.
 

@@ -210,14 +210,14 @@ def test_what_follows_a_body_without_end_is_refused(client: Client, rest: str) -
 
 
 def test_a_body_in_chunks_may_be_larger_than_a_head(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.unit.test_connection.MOST_BODY_BYTES", 3 * MOST_HEAD_BYTES)
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-    chunk = "x" * (MOST_HEAD_BYTES // 2)
-    for _ in range(4):
-        client.send(f"{len(chunk):x}\r\n")
-        client.send(chunk[:1000])
-        client.send(f"{chunk[1000:]}\r\n")
-    client.send("0\r\n\r\n")
+    monkeypatch.setattr("tests.unit.test_connection.MOST_BODY_BYTES", 5 * MOST_HEAD_BYTES)
+    chunk = "x" * (MOST_HEAD_BYTES + 1)
+    line = f"{len(chunk):x}\r\n"
+    client.send(f"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{line}")
+    client.send(f"{chunk}\r\n{line}")  # a read may end anywhere
+    client.send(f"{chunk}\r\n{line}{chunk}\r\n{line}")
+    client.send(chunk)
+    client.send("\r\n0\r\n\r\n")
     (request,) = client.requests
     assert request.body == chunk.encode() * 4
 
