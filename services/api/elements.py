@@ -6,7 +6,7 @@ Browsers load it with every page, so the templates are written in as few bytes a
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.api.labels import LABELS, format_average, format_number, lines
+from services.api.labels import LABELS, format_average, format_number, lines, rounded
 from services.api.render import template
 from shared.sites import Language
 
@@ -37,7 +37,7 @@ def render_rating(rating: Mapping[str, Any], path: str, language: Language) -> s
         .replace("%1", format_number(points, language))
         .replace("%2", format_number(votes, language)),
         average=format_average(points, votes, language) if votes else None,
-        lit=(2 * points + votes) // (2 * votes) if votes else 0,
+        lit=rounded(points, votes) if votes else 0,
         distribution=sorted(((int(score), n) for score, n in rating["distribution"].items()), reverse=True),
         json_ld=json_ld(rating, path),
     )

@@ -100,9 +100,14 @@ def format_number(n: int, language: Language) -> str:
     return f"{n:,}".replace(",", _GROUPS[language])
 
 
+def rounded(dividend: int, divisor: int) -> int:
+    """The nearest whole number, a half rounded up; from whole numbers, so that nothing is rounded twice."""
+    return (2 * dividend + divisor) // (2 * divisor)
+
+
 def format_average(points: int, votes: int, language: Language) -> str:
     """The average of votes with one decimal, a half of one rounded up: 4,3 in vi, 4.3 in en."""
-    tenths = (20 * points + votes) // (2 * votes)
+    tenths = rounded(10 * points, votes)
     return f"{tenths // 10}{_POINTS[language]}{tenths % 10}"
 
 
