@@ -26,6 +26,7 @@ QUIET = [
     "--disable-sync",
 ]
 SITES = 120
+CHANGED = "document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"
 FULL = """if (location.protocol == 'http:') for (const store of [localStorage, sessionStorage])
   for (let size = 4e6; size >= 1; size = Math.floor(size / 2))
     try { for (;;) store[Math.random()] = 'x'.repeat(size) } catch {}"""
@@ -103,6 +104,11 @@ class Reader:
         page = self.context.new_page()
         page.goto(self.add(path, body, script, **headers))
         return page
+
+    @property
+    def kept(self) -> str:
+        """The events that wait in the browser, as an expression of a page's script."""
+        return f"JSON.parse(localStorage['truycap-{self.site}.1'] || '[]')"
 
     def counts(self) -> Any:
         return self.up.get(f"/v1/sites/{self.site}/counts")
